@@ -1,0 +1,272 @@
+//! Findings: what is wrong with an object, where, and how to mend it. A finding is data beside the
+//! result, never an error that stops others; status, Events, `lint` and `explain` are views of it.
+//!
+//! [`Code`] is the closed set. One constructor a code says what was found and what is allowed, so
+//! that a text stands in one place: `accepted` (1xx), `references` (2xx), `programmed` (3xx),
+//! `endpoints` (4xx) and `settings` (9xx).
+
+pub mod accepted;
+pub mod endpoints;
+pub mod programmed;
+pub mod references;
+pub mod settings;
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// A route does not work, or not as it was asked for.
+    Error,
+    /// It works, and will surprise somebody.
+    Warning,
+    /// Worth knowing.
+    Info,
+}
+
+/// The kinds of object that a finding can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Kind {
+    Ingress,
+    IngressClass,
+    Service,
+    EndpointSlice,
+    Secret,
+    RouteHealth,
+    /// A file of manifests that cannot be read as far as an object.
+    Manifest,
+    /// A setting given on the command line.
+    Option,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+/// Names one object. The namespace is empty for what has none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct ObjectRef {
+    pub kind: Kind,
+    pub namespace: Arc<str>,
+    pub name: Arc<str>,
+}
+
+impl ObjectRef {
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> Self {
+        Self {
+            kind,
+            namespace: namespace.into(),
+            name: name.into(),
+        }
+    }
+
+    /// `namespace/name`, or the name alone.
+    pub fn path(&self) -> String {
+        if self.namespace.is_empty() {
+            self.name.to_string()
+        } else {
+            format!("{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.path())
+    }
+}
+
+/// Where in an object: keys joined by '.', list indexes and keys that hold a dot in brackets, as in
+/// `spec.rules[0].host` and `metadata.annotations[vigie.dev/probe-path]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct FieldPath(String);
+
+impl FieldPath {
+    pub fn new(path: impl Into<String>) -> Self {
+        Self(path.into())
+    }
+
+    pub fn annotation(key: &str) -> Self {
+        Self(format!("metadata.annotations[{key}]"))
+    }
+
+    /// The field below this one.
+    pub fn key(&self, key: &str) -> Self {
+        if self.0.is_empty() {
+            Self(key.into())
+        } else {
+            Self(format!("{}.{key}", self.0))
+        }
+    }
+
+    /// An item of this list.
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The object and field that something of the model, or a finding, comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct Origin {
+    pub object: ObjectRef,
+    pub field: FieldPath,
+}
+
+impl Origin {
+    pub fn new(object: ObjectRef, field: FieldPath) -> Self {
+        Self { object, field }
+    }
+
+    /// The same object, another field.
+    pub fn at(&self, field: FieldPath) -> Self {
+        Self {
+            object: self.object.clone(),
+            field,
+        }
+    }
+}
+
+/// One finding.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Diagnostic {
+    pub origin: Origin,
+    pub code: Code,
+    pub severity: Severity,
+    /// What was found and what is allowed: sentences that end with a full stop.
+    pub message: String,
+    /// What to do, in the imperative.
+    pub fix: String,
+}
+
+impl Diagnostic {
+    /// A finding with the severity that its code usually has.
+    pub fn new(
+        code: Code,
+        origin: Origin,
+        message: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let severity = code.severity();
+        Self {
+            origin,
+            code,
+            severity,
+            message: message.into(),
+            fix: fix.into(),
+        }
+    }
+
+    pub fn with_severity(mut self, severity: Severity) -> Self {
+        self.severity = severity;
+        self
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// The condition that a code of severity error makes False.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub enum Stage {
+    Accepted,
+    ResolvedRefs,
+    Programmed,
+    EndpointsReady,
+    /// Told beside the conditions.
+    Advice,
+}
+
+macro_rules! codes {
+    ($($code:ident $reason:ident $severity:ident $stage:ident,)*) => {
+        /// A finding's stable name; the numbers' hundreds are the stages of RouteHealth.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Code { $($code,)* }
+
+        impl Code {
+            pub const ALL: &'static [Self] = &[$(Self::$code,)*];
+
+            /// `RHnnn`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$code => stringify!($code),)* }
+            }
+
+            /// The CamelCase reason of the condition.
+            pub fn reason(self) -> &'static str {
+                match self { $(Self::$code => stringify!($reason),)* }
+            }
+
+            /// The severity it has unless its constructor says otherwise.
+            pub fn severity(self) -> Severity {
+                match self { $(Self::$code => Severity::$severity,)* }
+            }
+
+            pub fn stage(self) -> Stage {
+                match self { $(Self::$code => Stage::$stage,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    RH102 TargetNotOurs Warning Accepted,
+    RH105 Invalid Error Accepted,
+    RH107 UnsupportedValue Warning Advice,
+    RH109 RegexPathNeedsImplementationSpecific Error Accepted,
+    RH201 ServiceNotFound Error ResolvedRefs,
+    RH202 ServicePortNotFound Error ResolvedRefs,
+    RH203 TargetPortNameUnresolved Error ResolvedRefs,
+    RH204 BackendKindUnsupported Error ResolvedRefs,
+    RH205 ExternalNameNotProbed Info Advice,
+    RH206 TLSSecretNotFound Error ResolvedRefs,
+    RH207 TLSSecretInvalid Error ResolvedRefs,
+    RH208 TLSHostMismatch Error ResolvedRefs,
+    RH209 TLSExpired Error ResolvedRefs,
+    RH210 IngressClassNotFound Error Accepted,
+    RH213 TLSExpiresSoon Warning Advice,
+    RH214 TLSEntryWithoutSecret Warning Advice,
+    RH215 TLSHostUnused Warning Advice,
+    RH302 ConfigRejected Error Programmed,
+    RH306 RouteShadowed Error Programmed,
+    RH311 CanaryWithoutPrimary Error Programmed,
+    RH312 PathNeverMatches Warning Advice,
+    RH314 RegexHostWide Warning Advice,
+    RH315 RewriteCollapsesPaths Warning Advice,
+    RH316 RewriteGroupMissing Error Advice,
+    RH317 RedirectLoopRisk Warning Advice,
+    RH417 EndpointPortMissing Error EndpointsReady,
+    RH418 NoEndpointSlices Error EndpointsReady,
+    RH908 UnknownAnnotation Info Advice,
+    RH909 NotSupportedByProxy Warning Advice,
+    RH910 NotYetHonoured Warning Advice,
+    RH911 ServiceSettingIgnored Info Advice,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}

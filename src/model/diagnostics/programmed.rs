@@ -1,0 +1,97 @@
+//! 3xx: what keeps an accepted route from working as it was asked for.
+
+use super::{Code, Diagnostic, Origin};
+
+/// `holder` is the object that has the host and path, as `Ingress namespace/name`.
+pub fn route_shadowed(origin: Origin, host: &str, path: &str, holder: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH306,
+        origin,
+        format!("{host}{path} is served by {holder}, which is older."),
+        "Change one of the two paths, or remove one rule.",
+    )
+}
+
+pub fn canary_without_primary(origin: Origin, host: &str, path: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH311,
+        origin,
+        format!("No other Ingress has {host}{path}, so this canary is never chosen."),
+        "Create the main Ingress, or remove the canary annotations.",
+    )
+}
+
+pub fn path_never_matches(origin: Origin, path: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH312,
+        origin,
+        format!(
+            "{path} is taken literally; it matches only requests whose path begins with exactly that."
+        ),
+        format!(
+            "Write {}.",
+            match path.trim_end_matches('*') {
+                "" => "/",
+                rest => rest,
+            }
+        ),
+    )
+}
+
+/// `regex_owner` is the Ingress whose annotation turns the host's paths into regular expressions.
+pub fn regex_host_wide(origin: Origin, host: &str, path: &str, regex_owner: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH314,
+        origin,
+        format!(
+            "{regex_owner} uses a regular expression on {host}, so {path} here is matched as the prefix ^{path}, ignoring case."
+        ),
+        "Use another host, or path semantics strict.",
+    )
+}
+
+pub fn rewrite_collapses_paths(origin: Origin, target: &str, path: &str) -> Diagnostic {
+    let base = path.trim_end_matches('/');
+    Diagnostic::new(
+        Code::RH315,
+        origin,
+        format!("rewrite-target {target} sends every path below {path} to {target}."),
+        format!(
+            "To keep what follows, use path {base}(/|$)(.*) of pathType ImplementationSpecific and rewrite-target {}/$2.",
+            target.trim_end_matches('/')
+        ),
+    )
+}
+
+pub fn rewrite_group_missing(origin: Origin, group: u8, path: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH316,
+        origin,
+        format!(
+            "The target uses ${group}, but path {path} has no such group; nothing is put in its place."
+        ),
+        format!(
+            "Use a path such as {}(/|$)(.*) with use-regex: \"true\", and ${group} only for a group that it has.",
+            path.trim_end_matches('/')
+        ),
+    )
+}
+
+pub fn redirect_loop_risk(origin: Origin) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH317,
+        origin,
+        "force-ssl-redirect is on, no certificate for this host ends here, and forwarded headers are not trusted; where TLS ends in front of the proxy, every request is redirected for ever.",
+        "Give the addresses in front as trusted proxies, or remove the redirect.",
+    )
+}
+
+/// `words` are the proxy's own.
+pub fn config_rejected(origin: Origin, proxy: &str, words: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH302,
+        origin,
+        format!("{proxy} refused the configuration: {words}. The running configuration stays."),
+        "Correct the field that it points at.",
+    )
+}

@@ -1,0 +1,135 @@
+//! 2xx: what an Ingress refers to.
+
+use super::{Code, Diagnostic, Origin};
+
+/// `similar` are names of Services of the same namespace that resemble the wanted one.
+pub fn service_not_found(
+    origin: Origin,
+    namespace: &str,
+    service: &str,
+    similar: &[&str],
+) -> Diagnostic {
+    let near = match similar {
+        [] => String::new(),
+        names => format!(" Similar: {}.", names.join(", ")),
+    };
+    Diagnostic::new(
+        Code::RH201,
+        origin,
+        format!("Service {namespace}/{service} does not exist.{near} The route answers 503."),
+        "Correct backend.service.name. Services of other namespaces cannot be used.",
+    )
+}
+
+/// `ports` are the Service's own, as `80 (http)`.
+pub fn service_port_not_found(
+    origin: Origin,
+    service: &str,
+    wanted: &str,
+    ports: &[String],
+) -> Diagnostic {
+    let has = match ports {
+        [] => "no port at all".to_owned(),
+        ports => ports.join(", "),
+    };
+    Diagnostic::new(
+        Code::RH202,
+        origin,
+        format!("Service {service} has no port {wanted}; it has {has}. The route answers 503."),
+        "Use a port of the Service, not the container port.",
+    )
+}
+
+pub fn backend_kind_unsupported(origin: Origin, kind: &str, name: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH204,
+        origin,
+        format!("Backend {kind}/{name} is not supported. The route answers 503."),
+        "Use a Service backend.",
+    )
+}
+
+pub fn external_name(origin: Origin, service: &str, name: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH205,
+        origin,
+        format!("Service {service} is ExternalName {name}; it is routed but not probed."),
+        "Nothing needs to be done.",
+    )
+}
+
+pub fn tls_secret_not_found(origin: Origin, secret: &str, host: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH206,
+        origin,
+        format!(
+            "Secret {secret} for host {host} does not exist; the default certificate is served."
+        ),
+        "Create it in this namespace, or correct spec.tls.secretName.",
+    )
+}
+
+/// `why` is a sentence about the Secret's content; `served` says what is served instead.
+pub fn tls_secret_invalid(origin: Origin, secret: &str, why: &str, served: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH207,
+        origin,
+        format!(
+            "Secret {secret} cannot be used: {}. {served}",
+            why.trim_end_matches('.')
+        ),
+        "Recreate it with `kubectl create secret tls`: tls.crt holds the chain, tls.key the key of its first certificate.",
+    )
+}
+
+pub fn tls_host_mismatch(origin: Origin, secret: &str, host: &str, names: &[String]) -> Diagnostic {
+    let covers = match names {
+        [] => "no name".to_owned(),
+        names => names.join(", "),
+    };
+    Diagnostic::new(
+        Code::RH208,
+        origin,
+        format!("The certificate of Secret {secret} is for {covers}, not for {host}."),
+        format!("Issue a certificate for {host}."),
+    )
+}
+
+/// `date` as `2026-11-24`.
+pub fn tls_expired(origin: Origin, secret: &str, date: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH209,
+        origin,
+        format!("The certificate of Secret {secret} expired on {date}; it is still served."),
+        "Renew it.",
+    )
+}
+
+pub fn tls_expires_soon(origin: Origin, secret: &str, date: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH213,
+        origin,
+        format!("The certificate of Secret {secret} expires on {date}."),
+        "Renew it.",
+    )
+}
+
+pub fn tls_entry_without_secret(origin: Origin, hosts: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH214,
+        origin,
+        format!("This entry names {hosts} but no Secret; the default certificate is served."),
+        "Add secretName, or join this entry with the one that has the Secret.",
+    )
+}
+
+pub fn tls_host_unused(origin: Origin, host: &str, rule_hosts: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH215,
+        origin,
+        format!(
+            "spec.tls names {host}, which no rule of this Ingress has; its rules have {rule_hosts}."
+        ),
+        "Use the same host in spec.tls and spec.rules.",
+    )
+}

@@ -1,0 +1,116 @@
+use std::fmt;
+use std::str::FromStr;
+
+use fancy_regex::{Regex, RegexBuilder};
+use serde::Serialize;
+
+use super::{NameError, named};
+
+const LONGEST: usize = 2048;
+
+/// A regular expression of a path, without the '^' that anchors it: it begins with '/' or with a
+/// group, so that it can only be matched from the start of a path.
+///
+/// The syntax is that of PCRE as far as Rust's `fancy-regex` knows it too (look-around and
+/// back-references included), so what is accepted here compiles in both proxies.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+pub struct PathRegex {
+    source: String,
+    groups: usize,
+    ignore_case: bool,
+}
+
+impl PathRegex {
+    /// Reads a path as ingress-nginx does: a prefix that ignores case.
+    pub fn ignoring_case(raw: &str) -> Result<Self, NameError> {
+        Self::parse(raw, true)
+    }
+
+    /// Reads a path as a prefix that heeds case.
+    pub fn heeding_case(raw: &str) -> Result<Self, NameError> {
+        Self::parse(raw, false)
+    }
+
+    fn parse(raw: &str, ignore_case: bool) -> Result<Self, NameError> {
+        let source = raw.strip_prefix('^').unwrap_or(raw);
+        if !source.starts_with(['/', '(']) {
+            return Err(NameError::new(
+                "it begins neither with '/' nor with a group",
+            ));
+        }
+        let regex = compile(&format!("^{source}"), ignore_case)?;
+        Ok(Self {
+            source: source.to_owned(),
+            groups: regex.captures_len().saturating_sub(1),
+            ignore_case,
+        })
+    }
+
+    /// The expression without its anchor.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// How many capture groups it has; `$1` is the first.
+    pub fn groups(&self) -> usize {
+        self.groups
+    }
+
+    pub fn ignores_case(&self) -> bool {
+        self.ignore_case
+    }
+
+    /// Whether a normalised, decoded path matches. None when the expression needs more steps than
+    /// are allowed, as a proxy's engine would give up too.
+    pub fn is_match(&self, path: &str) -> Option<bool> {
+        compile(&format!("^{}", self.source), self.ignore_case)
+            .ok()?
+            .is_match(path)
+            .ok()
+    }
+}
+
+impl fmt::Display for PathRegex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source)
+    }
+}
+
+/// A regular expression of a header's value, as written; it is not anchored.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct ValueRegex(String);
+
+impl ValueRegex {
+    pub fn source(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ValueRegex {
+    type Err = NameError;
+
+    fn from_str(raw: &str) -> Result<Self, NameError> {
+        if raw.is_empty() {
+            return Err(NameError::new("it is empty"));
+        }
+        compile(raw, false)?;
+        Ok(Self(raw.to_owned()))
+    }
+}
+
+fn compile(source: &str, ignore_case: bool) -> Result<Regex, NameError> {
+    if source.len() > LONGEST {
+        return Err(NameError::new(format!(
+            "it is {} characters long; a regular expression has at most {LONGEST}",
+            source.len()
+        )));
+    }
+    if let Some(c) = source.chars().find(|c| c.is_control()) {
+        return Err(NameError::new(format!("it holds {}", named(c))));
+    }
+    RegexBuilder::new(source)
+        .case_insensitive(ignore_case)
+        .build()
+        .map_err(|error| NameError::new(format!("it is not a regular expression: {error}")))
+}

@@ -1,0 +1,35 @@
+//! Model → bundle, for nginx and for HAProxy. Pure: view structs are filled here, templates only
+//! print them. It must never know Kubernetes objects, nor how a model was made.
+//!
+//! What a proxy or its version cannot express is found by [`unsupported`], as a finding on the
+//! object that asked for it; it is never left out in silence.
+//!
+//! Why no trait: there are two proxies; a `match` says so and keeps the reader on the road.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod bundle;
+pub mod capabilities;
+
+use std::net::SocketAddr;
+
+pub use bundle::{Bundle, ProxyKind};
+pub use capabilities::Capabilities;
+
+/// Where a proxy stands: what a bundle must know of the machine that it is rendered for. Paths in a
+/// bundle are relative to its directory, so the directory is not part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// Where plain http is accepted; empty for none.
+    pub http: Vec<SocketAddr>,
+    /// Where https is accepted; empty for none.
+    pub https: Vec<SocketAddr>,
+    /// The agent's DNS, which nginx asks for endpoints: one address for about 250 upstreams.
+    pub resolvers: Vec<SocketAddr>,
+}
+
+impl Placement {
+    /// How many upstreams one resolver address serves: nginx sends all queries of a tick in one
+    /// burst, and a socket's default buffer holds about 250 of them.
+    pub const UPSTREAMS_PER_RESOLVER: usize = 250;
+}
