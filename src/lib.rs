@@ -1,6 +1,7 @@
 //! Vigie, an ingress operator for Kubernetes.
 
 // The pure half: no clock, no disk, no network, no client.
+pub mod api;
 pub mod model;
 pub mod render;
 pub mod snapshot;
