@@ -155,14 +155,7 @@ fn entries(claimed: &Claimed<'_>, findings: &mut Vec<Diagnostic>) -> Vec<(Object
             .filter(|host| speaks_for(hosts, host))
             .cloned()
             .collect();
-        used.push((
-            secret,
-            Use {
-                claimed,
-                origin,
-                hosts,
-            },
-        ));
+        used.push((secret, Use { origin, hosts }));
     }
     used
 }
@@ -311,16 +304,23 @@ pub fn default_certificate(
     let origin = Origin::new(object, FieldPath::default());
     let served = "A certificate made at the start is served.";
     let name = shown(&secret.to_string());
-    match snapshot
-        .secrets
-        .get(secret)
-        .map(|object| of_secret(secret, object))
-    {
-        Some(Ok(certificate)) => return Some(certificate),
+    let last_good = || options.memory.certificates.get(secret).cloned();
+    let read = |object| of_secret(secret, object);
+    let found = match snapshot.secrets.get(secret).map(AsRef::as_ref).map(read) {
+        Some(Ok(certificate)) => Some(certificate),
         Some(Err(why)) => {
             findings.push(references::tls_secret_invalid(origin, &name, &why, served));
+            last_good()
         }
-        None => findings.push(references::tls_secret_not_found(origin, &name, "*", served)),
+        None => {
+            findings.push(references::tls_secret_not_found(origin, &name, "*", served));
+            last_good()
+        }
+    };
+    if let Some(certificate) = &found {
+        memory
+            .certificates
+            .insert(secret.clone(), certificate.clone());
     }
-    options.memory.certificates.get(secret).cloned().or(made)
+    found.or(made)
 }
