@@ -8,3 +8,4 @@ pub mod client;
 pub mod echo;
 
 pub mod expect;
+mod tests;

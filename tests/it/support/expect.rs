@@ -21,7 +21,7 @@ use serde::Deserialize;
 use super::echo::Listen;
 use words::{Amount, Fields, Pattern, Time, TimeSpan};
 
-pub use backends::{CaseBackends, SHARED_BACKENDS, start_backends};
+pub use backends::{SHARED_BACKENDS, start_backends};
 pub use failure::{Failure, Proxy};
 pub use run::run_expectations;
 

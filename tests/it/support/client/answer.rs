@@ -182,8 +182,13 @@ impl Reader {
     /// The final head: interim answers such as 100 and 103 are passed over.
     async fn head(&mut self) -> anyhow::Result<Head> {
         loop {
-            if self.buffer.is_empty() && self.fill().await.is_err() {
-                bail!("the connection was closed without an answer");
+            if self.buffer.is_empty() {
+                match self.fill().await {
+                    Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                        bail!("the connection was closed without an answer")
+                    }
+                    filled => filled?,
+                }
             }
             let text = self.through(b"\r\n\r\n").await?;
             let (line, rest) = text.split_once("\r\n").unwrap_or((&text, ""));

@@ -48,10 +48,6 @@ impl Http2 {
         })
     }
 
-    pub fn handshake(&self) -> Option<&Handshake> {
-        self.handshake.as_ref()
-    }
-
     pub async fn send(&mut self, request: &Request) -> anyhow::Result<Response> {
         let deadline = Instant::now() + self.target.timeout;
         let doing = format!("HTTP/2 `{} {}`", request.method, request.target);

@@ -15,7 +15,7 @@ const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
 /// An open WebSocket, or the answer that refused it.
 pub enum Handshaken {
-    Open(WebSocket),
+    Open(Box<WebSocket>),
     Refused(Response),
 }
 
@@ -48,11 +48,11 @@ impl WebSocket {
         let wire = reader.half.unsplit(connection.writer);
         let socket =
             WebSocketStream::from_partially_read(wire, reader.buffer, Role::Client, None).await;
-        Ok(Handshaken::Open(WebSocket {
+        Ok(Handshaken::Open(Box::new(WebSocket {
             response,
             socket,
             target: target.clone(),
-        }))
+        })))
     }
 
     /// Sends a text and returns the next one that comes.

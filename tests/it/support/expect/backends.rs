@@ -21,14 +21,11 @@ pub const SHARED_BACKENDS: [&str; 6] = [
 /// Backends that live as long as the process, because another case may be using them.
 static SHARED: Mutex<Vec<Echo>> = Mutex::new(Vec::new());
 
-/// Backends that end with the case.
-pub struct CaseBackends {
-    /// Only there where the case brings an identity of its own, which it cannot share.
-    pub own: Option<Echo>,
-}
-
 /// Starts the backends of a case, unless they are running already.
-pub fn start_backends(expectations: &Expectations) -> anyhow::Result<CaseBackends> {
+///
+/// What it returns must be kept for the time of the case: a case that brings an identity of its
+/// own cannot share its backends.
+pub fn start_backends(expectations: &Expectations) -> anyhow::Result<Option<Echo>> {
     let defaults = SHARED_BACKENDS.map(|text| text.parse().map_err(anyhow::Error::msg));
     let mut shared = defaults.into_iter().collect::<Result<Vec<Listen>, _>>()?;
     let wanted = expectations.listens()?;
@@ -43,7 +40,7 @@ pub fn start_backends(expectations: &Expectations) -> anyhow::Result<CaseBackend
         }
     };
     share(&shared)?;
-    Ok(CaseBackends { own })
+    Ok(own)
 }
 
 fn share(wanted: &[Listen]) -> anyhow::Result<()> {
