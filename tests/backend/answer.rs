@@ -47,7 +47,6 @@ pub async fn answer(
         sleep(control.sleep).await;
         peer.remember(&report);
         let mut response = if wants_websocket {
-            line.expect_next();
             websocket(&mut request)
         } else {
             streamed(request.into_body(), line)

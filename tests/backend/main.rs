@@ -14,7 +14,11 @@ use echo::{Echo, Identity, Listen};
 
 /// Answers every request with a report of what it saw.
 #[derive(Parser)]
-#[command(name = "backend")]
+#[command(
+    name = "backend",
+    after_help = "A request may ask for more than a report, such as /?status=503&sleep=2s: \
+                  see tests/cases/README.md"
+)]
 struct Arguments {
     /// Where to listen, and how: http (default), https, grpc, grpcs or close
     #[arg(long, value_name = "ADDRESS:PORT[=MODE]", required = true)]

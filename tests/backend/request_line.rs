@@ -1,8 +1,8 @@
 //! The request line as it came over the wire.
 //!
-//! hyper keeps a parsed URI, which has lost its fragment and the form of an absolute target. What
-//! the proxy really sent is the very thing under test, so the first line of each HTTP/1 request
-//! is noted as it passes.
+//! hyper refuses targets with odd bytes and drops fragments. What the proxy really sent is the very
+//! thing under test, so the first line of each HTTP/1 request is noted as it passes, and hyper
+//! gets it with every odd byte replaced.
 
 use std::io;
 use std::pin::Pin;
@@ -26,6 +26,9 @@ struct Noted {
     bytes: Vec<u8>,
     complete: bool,
 }
+
+/// How an HTTP/2 connection begins. It has no other lines.
+const HTTP2: &[u8] = b"PRI * HTTP/2.0";
 
 impl<S> Recorded<S> {
     pub fn new(stream: S) -> (Self, RequestLine) {
@@ -52,21 +55,32 @@ impl RequestLine {
     }
 
     /// To be called when the request's body has ended: what is read from now on is a new head.
+    /// Never after an upgrade, when no other head comes.
     pub fn expect_next(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Noted::default();
+        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.bytes != HTTP2 {
+            *noted = Noted::default();
+        }
     }
 
-    fn note(&self, read: &[u8]) {
+    fn note(&self, read: &mut [u8]) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for &byte in read {
+        for byte in read {
             if noted.complete {
                 return;
             }
-            match byte {
+            match *byte {
                 // Empty lines before a request are allowed and mean nothing.
                 b'\r' => {}
                 b'\n' => noted.complete = !noted.bytes.is_empty(),
-                _ => noted.bytes.push(byte),
+                seen => {
+                    let odd = !seen.is_ascii_alphanumeric() && !b" -._~/?&=%:*".contains(&seen);
+                    // A method that is none tells hyper that this is no HTTP at all.
+                    if odd && noted.bytes.contains(&b' ') {
+                        *byte = b'_';
+                    }
+                    noted.bytes.push(seen);
+                }
             }
         }
     }
@@ -80,7 +94,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        self.line.note(&buffer.filled()[before..]);
+        self.line.note(&mut buffer.filled_mut()[before..]);
         polled
     }
 }

@@ -192,6 +192,10 @@ impl Entry {
             "`share` needs a `repeat`"
         );
         ensure!(
+            self.parallel.is_none() || !(self.cookies || self.keep_alive),
+            "`parallel` goes with neither `cookies` nor `keep-alive`"
+        );
+        ensure!(
             self.share.is_some() || self.expect.is_some(),
             "it expects nothing"
         );

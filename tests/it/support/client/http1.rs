@@ -1,10 +1,12 @@
 //! HTTP/1.1 by hand, over one connection that may carry several requests.
 
 use std::fmt::Write as _;
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, WriteHalf};
+use anyhow::ensure;
+use tokio::io::{AsyncWrite, AsyncWriteExt, WriteHalf};
 use tokio::time::{Instant, timeout};
 
 use super::answer::{Answer, Reader};
@@ -17,6 +19,8 @@ pub struct Http1 {
     pub(super) writer: WriteHalf<Box<dyn Wire>>,
     handshake: Option<Handshake>,
     target: Target,
+    /// An answer came before all of its request was sent: the next one would be taken for the rest.
+    half_sent: bool,
 }
 
 /// What a proxy did with a body that was sent piece by piece.
@@ -35,6 +39,7 @@ impl Http1 {
             writer,
             handshake,
             target: target.clone(),
+            half_sent: false,
         })
     }
 
@@ -44,27 +49,28 @@ impl Http1 {
 
     /// Sends a request and reads its answer, which may come before all of the body is sent.
     pub async fn send(&mut self, request: &Request) -> anyhow::Result<Response> {
+        ensure!(!self.half_sent, "the last request was answered half-way");
         let began = Instant::now();
         let deadline = began + self.target.timeout;
         let bytes = encode(request);
         let subject = subject(request);
+        let waiting = format!("waiting for the answer to {subject}");
         let mut unsent = None;
         let response = {
-            let mut sending = pin!(self.writer.write_all(&bytes));
+            let mut sending = pin!(write(&mut self.writer, &bytes));
             let mut receiving = pin!(Answer::begin(&mut self.reader, &request.method, began).end());
             let answer = async {
                 tokio::select! {
-                    response = &mut receiving => return response,
+                    biased;
                     sent = &mut sending => unsent = sent.err(),
+                    response = &mut receiving => {
+                        self.half_sent = true;
+                        return response;
+                    }
                 }
                 receiving.await
             };
-            within(
-                deadline,
-                &format!("waiting for the answer to {subject}"),
-                answer,
-            )
-            .await
+            within(deadline, &waiting, answer).await
         };
         let mut response = match (response, unsent) {
             (Err(error), Some(unsent)) => {
@@ -114,23 +120,29 @@ impl Http1 {
             ..request.clone()
         };
         let head = encode(&head);
-        self.writer.write_all(&head).await?;
+        write(&mut self.writer, &head).await?;
         let mut answer = Answer::begin(&mut self.reader, &request.method, began);
         let mut expected = 0;
         let mut at_once = true;
         for piece in pieces {
             let chunk = format!("{:x}\r\n{piece}\r\n", piece.len());
-            self.writer.write_all(chunk.as_bytes()).await?;
+            write(&mut self.writer, chunk.as_bytes()).await?;
             expected += piece.len();
             if at_once {
                 let back = answer.until(expected);
                 at_once = matches!(timeout(patience, back).await, Ok(Ok(())));
             }
         }
-        self.writer.write_all(b"0\r\n\r\n").await?;
+        write(&mut self.writer, b"0\r\n\r\n").await?;
         let response = answer.end().await?;
         Ok(Streamed { response, at_once })
     }
+}
+
+/// TLS may hold the end of what was written until it is flushed.
+async fn write(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> io::Result<()> {
+    writer.write_all(bytes).await?;
+    writer.flush().await
 }
 
 fn subject(request: &Request) -> String {

@@ -91,6 +91,10 @@ impl Run {
     /// Sends the request as often as it says and looks at every answer and at all together.
     async fn round(&mut self, entry: &Entry, plan: &Plan) -> Result<(), Verdict> {
         let repeat = entry.repeat.unwrap_or(1);
+        if repeat > 1 {
+            // Repetitions are compared with each other, not with what went before.
+            self.surroundings.previous = None;
+        }
         let answers = self.answers(entry, plan, repeat).await;
         let mut wrong = 0;
         let mut first = None;

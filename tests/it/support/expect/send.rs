@@ -7,7 +7,7 @@ use super::plan::{Kind, Plan};
 use crate::support::client::{Handshaken, Http1, Http2, WebSocket};
 
 /// How long a piece of a stream may take to come back before it counts as held up.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A connection that the next request may use again.
 pub enum Kept {

@@ -29,6 +29,7 @@ async fn the_backend_sees_the_request_line_byte_for_byte() -> anyhow::Result<()>
         "/a/%2e%2E/b?x=%41",
         "//a/../b/.//c",
         "/a#fragment",
+        "/<b>`{}|^\"\\;$&'()[]@!,+é?q=<>",
         "http://other.example.com/absolute?y",
         "/",
     ];

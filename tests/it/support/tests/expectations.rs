@@ -186,6 +186,23 @@ async fn of_many_wrong_answers_the_first_is_shown() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn repetitions_are_compared_with_each_other() -> anyhow::Result<()> {
+    let case = |more: &str| {
+        format!("requests: [{{get: https://h/, expect: {{}}}}, {{get: http://h/, {more}}}]")
+    };
+    let together = "repeat: 3, keep-alive: true, expect: {same-backend: true}";
+    assert_eq!(failures(&case(together)).await?, "");
+    let told = failures(&case("repeat: 3, expect: {same-connection: true}")).await?;
+    assert!(told.contains("2 of 3 answers were wrong"), "{told}");
+    let told = failures(&case("expect: {same-backend: true}")).await?;
+    assert!(
+        told.contains("same-backend: expected true, saw false"),
+        "{told}"
+    );
+    Ok(())
+}
+
+#[tokio::test]
 async fn no_answer_is_told_unless_expected() -> anyhow::Result<()> {
     let told = failures("requests: [{get: 'http://h/?abort=1', expect: {status: 200}}]").await?;
     assert!(
@@ -247,6 +264,10 @@ fn mistakes_in_the_file_are_refused() {
         (
             "requests: [{get: http://h/, only: nginx, expect: {}}]",
             "`only` needs a `because`",
+        ),
+        (
+            "requests: [{get: http://h/, parallel: 2, cookies: true, expect: {}}]",
+            "`parallel` goes with neither",
         ),
         (
             "requests: [{get: http://h/, share: {a: 1}}]",
