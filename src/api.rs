@@ -6,6 +6,8 @@
 //! model, a proxy, a client or a clock: the other rooms translate between these
 //! types and their own.
 
+pub mod route_health;
+
 /// API group of everything that Vigie defines.
 pub const GROUP: &str = "vigie.dev";
 
