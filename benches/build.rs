@@ -25,7 +25,11 @@ fn main() {
         return memory(proxy, size, features == "features");
     }
     for features in [false, true] {
-        let kind = if features { "with rewrite, regex, time-out and body size" } else { "plain" };
+        let kind = if features {
+            "with rewrite, regex, time-out and body size"
+        } else {
+            "plain"
+        };
         println!("\n== {kind} Ingresses: one host, one Service, two endpoints each; 20 % TLS");
         for proxy in ProxyKind::ALL {
             let cost = SIZES.map(|size| cost(proxy, size, features));
@@ -41,7 +45,12 @@ fn main() {
                 );
             }
             let total = |cost: &Cost| (cost.translate + cost.render).as_secs_f64();
-            println!("{proxy:8} growth from {} to {}: {:.1} x", SIZES[0], SIZES[1], total(&cost[1]) / total(&cost[0]));
+            println!(
+                "{proxy:8} growth from {} to {}: {:.1} x",
+                SIZES[0],
+                SIZES[1],
+                total(&cost[1]) / total(&cost[0])
+            );
         }
     }
 }
@@ -69,13 +78,23 @@ fn cost(proxy: ProxyKind, size: usize, features: bool) -> Cost {
     }
     rounds.sort_by_key(|(translate, render)| *translate + *render);
     let (translate, render) = rounds[ROUNDS / 2];
-    let check = bundle.map(|bundle| check(proxy, &bundle)).unwrap_or_default();
-    Cost { translate, render, check }
+    let check = bundle
+        .map(|bundle| check(proxy, &bundle))
+        .unwrap_or_default();
+    Cost {
+        translate,
+        render,
+        check,
+    }
 }
 
 fn rendered(model: &vigie::model::Model, proxy: ProxyKind) -> Bundle {
     let address = |text: &str| vec![text.parse().expect("an address")];
-    let resolvers = (0..40).map(|i| format!("127.0.0.1:{}", 20_000 + i).parse().expect("an address"));
+    let resolvers = (0..40).map(|i| {
+        format!("127.0.0.1:{}", 20_000 + i)
+            .parse()
+            .expect("an address")
+    });
     let placement = Placement {
         http: address("127.0.0.1:18080"),
         https: address("127.0.0.1:18443"),
@@ -96,11 +115,17 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
     for below in ["run", "tmp"] {
         std::fs::create_dir_all(dir.path().join(below)).expect("a directory");
     }
-    let binary = vigie::agent::find_proxy(proxy, None).expect("make proxies").binary;
+    let binary = vigie::agent::find_proxy(proxy, None)
+        .expect("make proxies")
+        .binary;
     let mut command = Command::new(binary);
     match proxy {
-        ProxyKind::Nginx => command.args(["-t", "-q", "-e", "stderr", "-c", "nginx.conf", "-p"]).arg(dir.path()),
-        ProxyKind::Haproxy => command.args(["-c", "-q", "-f", "haproxy.cfg"]).current_dir(dir.path()),
+        ProxyKind::Nginx => command
+            .args(["-t", "-q", "-e", "stderr", "-c", "nginx.conf", "-p"])
+            .arg(dir.path()),
+        ProxyKind::Haproxy => command
+            .args(["-c", "-q", "-f", "haproxy.cfg"])
+            .current_dir(dir.path()),
     };
     let before = cpu(UsageWho::RUSAGE_CHILDREN);
     let status = command.status().expect("the proxy starts");
@@ -122,25 +147,44 @@ fn cpu(who: UsageWho) -> Duration {
 fn peak(proxy: ProxyKind, size: usize, features: bool) -> String {
     let me = std::env::current_exe().expect("a path of this program");
     let output = Command::new(me)
-        .args(["--memory", proxy.as_str(), &size.to_string(), if features { "features" } else { "plain" }])
+        .args([
+            "--memory",
+            proxy.as_str(),
+            &size.to_string(),
+            if features { "features" } else { "plain" },
+        ])
         .output()
         .expect("this program starts");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
 fn memory(proxy: &str, size: &str, features: bool) {
-    let proxy = if proxy == "nginx" { ProxyKind::Nginx } else { ProxyKind::Haproxy };
+    let proxy = if proxy == "nginx" {
+        ProxyKind::Nginx
+    } else {
+        ProxyKind::Haproxy
+    };
     let snapshot = estate::estate(size.parse().expect("a number"), features);
     let before = high_water();
     let translation = translate(&snapshot, &estate::options());
     let bundle = rendered(&translation.model, proxy);
     black_box(bundle.files());
-    println!("{} MB (objects alone {} MB)", high_water() / 1024, before / 1024);
+    println!(
+        "{} MB (objects alone {} MB)",
+        high_water() / 1024,
+        before / 1024
+    );
 }
 
 /// VmHWM of this process, in kB.
 fn high_water() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux has /proc");
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM is there");
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number of kB")
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM:"))
+        .expect("VmHWM is there");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .expect("a number of kB")
 }

@@ -36,7 +36,11 @@ pub fn estate(ingresses: usize, features: bool) -> Snapshot {
             json!({})
         };
         let path = if features { "/app(/|$)(.*)" } else { "/" };
-        let path_type = if features { "ImplementationSpecific" } else { "Prefix" };
+        let path_type = if features {
+            "ImplementationSpecific"
+        } else {
+            "Prefix"
+        };
         let mut spec = json!({
             "ingressClassName": "vigie",
             "rules": [{"host": host, "http": {"paths": [{

@@ -4,13 +4,17 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-mod annotations;
-mod canary;
+// In the order of a build.
 mod class;
+mod annotations;
+mod tls;
 mod ingress;
 mod routes;
+mod policy;
+mod action;
 mod service;
-mod tls;
+mod slices;
+mod canary;
 
 use std::collections::BTreeMap;
 
@@ -101,12 +105,12 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         .iter()
         .map(|claimed| ingress::entries(claimed, &mut findings))
         .collect();
-    let mut routes = Routes::new(options, &tls, entries.iter().flatten());
+    let mut routes = Routes::new(&tls, entries.iter().flatten());
     for of_ingress in &entries {
         for entry in of_ingress {
             routes.add(entry, &mut upstreams, &mut findings);
         }
-        routes.advise_redirect_loop(of_ingress, &mut findings);
+        policy::advise_redirect_loop(options, &tls, of_ingress, &mut findings);
     }
     for canary in canaries {
         for entry in ingress::entries(canary, &mut findings) {

@@ -5,8 +5,9 @@
 //! within each; what chooses a canary goes before what says `never`, so that one canary's `never`
 //! does not hide another's `always`; and weights are shares of the same requests.
 
+use super::action::annotation;
 use super::ingress::Entry;
-use super::routes::{Routes, annotation};
+use super::routes::Routes;
 use super::service::Upstreams;
 use crate::model::diagnostics::{Diagnostic, Origin, Severity, programmed, settings};
 use crate::model::names::{HeaderValue, UpstreamName};

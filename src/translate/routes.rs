@@ -4,22 +4,17 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::action::{action, annotation, default_action};
 use super::class::Claimed;
 use super::ingress::{Entry, PathType};
 use super::service::{PortRef, Upstreams, Wish};
-use super::tls::{Tls, speaks_for};
-use super::{Options, PathSemantics};
+use super::tls::Tls;
+use super::{Options, PathSemantics, policy};
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin, programmed};
 use crate::model::names::{
-    HeaderValue, HostMatch, PathRegex, RouteId, RoutePath, StatusCode, Template, TemplatePart,
+    HostMatch, PathRegex, RouteId, RoutePath, StatusCode, Template, TemplatePart,
 };
-use crate::model::{
-    Action, BodyLimit, Forward, Host, Hsts, HttpsRedirect, PathMatch, Policy, Redirect, Refusal,
-    Route, Split, Timeouts,
-};
-
-/// One year, as ingress-nginx sends it.
-const HSTS_SECONDS: u64 = 31_536_000;
+use crate::model::{Action, Forward, Host, PathMatch, Redirect, Route};
 
 /// A route with what decides its place in an ordered host.
 pub struct Placed {
@@ -40,7 +35,6 @@ struct Claims {
 
 /// Builds hosts out of entries, the oldest first.
 pub struct Routes<'o> {
-    options: &'o Options,
     tls: &'o Tls,
     /// Hosts whose paths are regular expressions, with the annotation's Ingress.
     ordered: BTreeMap<HostMatch, Origin>,
@@ -48,11 +42,7 @@ pub struct Routes<'o> {
 }
 
 impl<'o> Routes<'o> {
-    pub fn new<'e>(
-        options: &'o Options,
-        tls: &'o Tls,
-        entries: impl Iterator<Item = &'e Entry<'e>>,
-    ) -> Self {
+    pub fn new<'e>(tls: &'o Tls, entries: impl Iterator<Item = &'e Entry<'e>>) -> Self {
         let mut ordered = BTreeMap::new();
         for entry in entries.filter(|entry| entry.wants_regex()) {
             ordered
@@ -60,7 +50,6 @@ impl<'o> Routes<'o> {
                 .or_insert_with(|| entry.origin.clone());
         }
         Self {
-            options,
             tls,
             ordered,
             hosts: BTreeMap::new(),
@@ -104,7 +93,7 @@ impl<'o> Routes<'o> {
         origin: Origin,
     ) -> Route {
         let id = RouteId::new(&host.to_string(), path.kind(), &id_of(&path));
-        let policy = self.policy(host, claimed);
+        let policy = policy::policy(self.tls, host, claimed);
         Route {
             id,
             path,
@@ -325,59 +314,6 @@ impl<'o> Routes<'o> {
         PathRegex::heeding_case(source).map_or(path, PathMatch::Regex)
     }
 
-    fn policy(&self, host: &HostMatch, claimed: &Claimed<'_>) -> Policy {
-        let settings = &claimed.settings;
-        let compatible = claimed.semantics == PathSemantics::IngressNginx;
-        let wanted = settings.ssl_redirect.unwrap_or(true) && self.has_tls(host, claimed);
-        let https_redirect = (settings.force_ssl_redirect || wanted).then_some(HttpsRedirect {
-            code: StatusCode::PERMANENT_REDIRECT,
-            strip_trailing_slash: compatible,
-        });
-        let hsts = compatible.then_some(Hsts {
-            max_age: HSTS_SECONDS,
-            include_subdomains: true,
-            preload: false,
-        });
-        Policy {
-            https_redirect,
-            hsts,
-            timeouts: settings.timeouts.clone(),
-            body_limit: settings.body_limit.clone(),
-            access: settings.access.clone(),
-        }
-    }
-
-    /// The redirect follows spec.tls, whether or not the Secret can be used. In compatible classes
-    /// any entry of spec.tls speaks for all rules of its Ingress, as ingress-nginx has it.
-    fn has_tls(&self, host: &HostMatch, claimed: &Claimed<'_>) -> bool {
-        let spec = claimed.ingress.spec.as_ref();
-        let entries = spec
-            .and_then(|spec| spec.tls.as_deref())
-            .unwrap_or_default();
-        let own = match claimed.semantics {
-            PathSemantics::IngressNginx => !entries.is_empty(),
-            PathSemantics::Strict => entries
-                .iter()
-                .any(|entry| speaks_for(entry.hosts.as_deref().unwrap_or_default(), host)),
-        };
-        own || self.tls.of_host.contains_key(host)
-    }
-
-    /// Whether a redirect to https could loop: TLS may end in front, and we would not know.
-    pub fn advise_redirect_loop(&self, entries: &[Entry<'_>], findings: &mut Vec<Diagnostic>) {
-        let listeners = self.options;
-        if listeners.proxy_protocol || !listeners.trusted_proxies.is_empty() {
-            return;
-        }
-        let risky = entries.iter().find(|entry| {
-            entry.claimed.settings.force_ssl_redirect && !self.has_tls(&entry.host, entry.claimed)
-        });
-        if let Some(entry) = risky {
-            let origin = annotation(entry.claimed, "force-ssl-redirect");
-            findings.push(programmed::redirect_loop_risk(origin));
-        }
-    }
-
     /// The finished hosts, each in the order in which its paths are tried.
     pub fn finish(self) -> BTreeMap<HostMatch, Host> {
         let ordered = self.ordered;
@@ -427,149 +363,6 @@ fn id_of(path: &PathMatch) -> String {
     }
 }
 
-/// The origin of an annotation, by whichever prefix it was given.
-pub fn annotation(claimed: &Claimed<'_>, name: &str) -> Origin {
-    let own = format!("{}{name}", crate::api::ANNOTATION_PREFIX);
-    let given = claimed.ingress.metadata.annotations.as_ref();
-    let key = match given.is_some_and(|all| all.contains_key(&own)) {
-        true => own,
-        false => format!("{}{name}", crate::api::NGINX_ANNOTATION_PREFIX),
-    };
-    Origin::new(claimed.object.clone(), FieldPath::annotation(&key))
-}
-
-fn action(
-    entry: &Entry<'_>,
-    path: &PathMatch,
-    upstreams: &mut Upstreams<'_>,
-    findings: &mut Vec<Diagnostic>,
-) -> Action {
-    let settings = &entry.claimed.settings;
-    if settings.closed {
-        return Action::Refuse(Refusal::GuardNotHonoured);
-    }
-    // A temporal redirect wins over a permanent one, as in ingress-nginx.
-    if let Some(location) = &settings.temporal_redirect {
-        let code = settings.temporal_redirect_code.unwrap_or(StatusCode::FOUND);
-        return Action::Redirect(Redirect {
-            location: location.clone(),
-            code,
-        });
-    }
-    if let Some(location) = &settings.permanent_redirect {
-        let code = settings
-            .permanent_redirect_code
-            .unwrap_or(StatusCode::MOVED_PERMANENTLY);
-        return Action::Redirect(Redirect {
-            location: location.clone(),
-            code,
-        });
-    }
-    let rewrite = settings
-        .rewrite_target
-        .as_ref()
-        .filter(|_| entry.rewrites());
-    if let Some(target) = rewrite {
-        advise_rewrite(entry, path, target, findings);
-        if target.is_url() {
-            let code = StatusCode::FOUND;
-            return Action::Redirect(Redirect {
-                location: with_query(target),
-                code,
-            });
-        }
-    }
-    let at_backend = entry.origin.at(entry.origin.field.key("backend"));
-    let namespace = &entry.claimed.name.namespace;
-    let wish = Wish::of(entry.claimed);
-    match upstreams.of_backend(namespace, entry.backend, &at_backend, wish, findings) {
-        Some(primary) => Action::Forward(Forward {
-            split: Split::to(primary),
-            rewrite: rewrite.cloned(),
-            forwarded_prefix: settings.forwarded_prefix.clone(),
-            upstream_host: upstream_host(entry),
-        }),
-        None => Action::Refuse(Refusal::BackendNotFound),
-    }
-}
-
-/// nginx appends the query to the target of a rewrite, unless the target has one of its own.
-fn with_query(target: &Template) -> Template {
-    let mut parts = target.parts().to_vec();
-    let has_query = parts.iter().any(|part| match part {
-        TemplatePart::Literal(text) => text.contains('?'),
-        part => *part == TemplatePart::RequestUri,
-    });
-    if !has_query {
-        parts.push(TemplatePart::QuerySuffix);
-    }
-    Template::of(parts)
-}
-
-fn advise_rewrite(
-    entry: &Entry<'_>,
-    path: &PathMatch,
-    target: &Template,
-    findings: &mut Vec<Diagnostic>,
-) {
-    let groups = match path {
-        PathMatch::Regex(regex) => regex.groups(),
-        _ => 0,
-    };
-    let highest = target.highest_group();
-    if usize::from(highest) > groups {
-        let origin = annotation(entry.claimed, "rewrite-target");
-        findings.push(programmed::rewrite_group_missing(
-            origin, highest, entry.path,
-        ));
-    } else if highest == 0 && entry.path_type != PathType::Exact && !target.is_url() {
-        let origin = annotation(entry.claimed, "rewrite-target");
-        let target = target.to_string();
-        findings.push(programmed::rewrite_collapses_paths(
-            origin, &target, entry.path,
-        ));
-    }
-}
-
-/// Puts the backend's names into upstream-vhost.
-fn upstream_host(entry: &Entry<'_>) -> Option<HeaderValue> {
-    let raw = entry.claimed.settings.upstream_vhost.as_ref()?;
-    let service = entry.backend.service.as_ref()?;
-    let port = service.port.as_ref();
-    let port = match port.map(|port| (port.number, port.name.as_deref())) {
-        Some((Some(number), _)) => number.to_string(),
-        Some((None, Some(name))) => name.to_owned(),
-        _ => String::new(),
-    };
-    raw.replace("$service_name", &service.name)
-        .replace("$service_port", &port)
-        .replace("$namespace", &entry.claimed.name.namespace)
-        .parse()
-        .ok()
-}
-
-fn default_action(
-    claimed: &Claimed<'_>,
-    backend: &k8s_openapi::api::networking::v1::IngressBackend,
-    origin: &Origin,
-    upstreams: &mut Upstreams<'_>,
-    findings: &mut Vec<Diagnostic>,
-) -> Action {
-    if claimed.settings.closed {
-        return Action::Refuse(Refusal::GuardNotHonoured);
-    }
-    let wish = Wish::of(claimed);
-    match upstreams.of_backend(&claimed.name.namespace, backend, origin, wish, findings) {
-        Some(primary) => Action::Forward(Forward {
-            split: Split::to(primary),
-            rewrite: None,
-            forwarded_prefix: None,
-            upstream_host: None,
-        }),
-        None => Action::Refuse(Refusal::BackendNotFound),
-    }
-}
-
 /// Keeps the oldest default backend that stands alone; the others are told.
 pub fn hold_fallback(held: &mut Option<Route>, route: Route, findings: &mut Vec<Diagnostic>) {
     match held {
@@ -606,19 +399,8 @@ pub fn class_default(
     Some(Route {
         id: RouteId::new("*", path.kind(), "default-backend"),
         path,
-        action: Action::Forward(Forward {
-            split: Split::to(upstream),
-            rewrite: None,
-            forwarded_prefix: None,
-            upstream_host: None,
-        }),
-        policy: Policy {
-            https_redirect: None,
-            hsts: None,
-            timeouts: Timeouts::default(),
-            body_limit: BodyLimit::default(),
-            access: None,
-        },
+        action: Action::Forward(Forward::to(upstream)),
+        policy: policy::unset(),
         origin,
     })
 }

@@ -1,14 +1,14 @@
 //! A backend reference → an upstream with its endpoints.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
-use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::IngressBackend;
 
 use super::PathSemantics;
 use super::class::Claimed;
+use super::slices::Found;
 use crate::model::diagnostics::{
     Diagnostic, FieldPath, Kind, ObjectRef, Origin, accepted, endpoints, references, settings,
 };
@@ -151,7 +151,7 @@ impl<'a> Upstreams<'a> {
             ));
             return None;
         };
-        let protocol = self.protocol(service, name, port, wish, findings);
+        let protocol = protocol(name, port, wish, findings);
         let how = if wish.cluster_ip {
             "cluster-ip"
         } else {
@@ -163,22 +163,20 @@ impl<'a> Upstreams<'a> {
             &number.to_string(),
             &format!("{} {how}", protocol.as_str()),
         );
-        let mut of_endpoints = Vec::new();
-        let reached = if external {
-            of_external_name(spec, name, number, origin, &mut of_endpoints)?
-        } else {
-            of_addresses(
-                self.snapshot,
-                spec,
-                name,
-                port,
-                number,
-                origin,
-                wish,
-                &mut of_endpoints,
-            )
+        let place = Place {
+            name,
+            spec,
+            port,
+            number,
+            origin,
         };
-        findings.extend(of_endpoints);
+        let reached = if external {
+            place.external_name(findings)?
+        } else if let Some(cluster_ip) = place.cluster_ip(wish, findings) {
+            cluster_ip
+        } else {
+            place.addresses(self.snapshot, findings)
+        };
         if !self.built.contains_key(&id) {
             ignored_settings(spec, name, findings);
             let origin = Origin::new(service_ref(name), FieldPath::new("spec.ports"));
@@ -195,36 +193,34 @@ impl<'a> Upstreams<'a> {
         }
         Some(id)
     }
+}
 
-    /// The annotation, otherwise the port's appProtocol where it is honoured, otherwise HTTP.
-    fn protocol(
-        &self,
-        _service: &Service,
-        name: &ObjectName,
-        port: Option<&ServicePort>,
-        wish: Wish,
-        findings: &mut Vec<Diagnostic>,
-    ) -> Protocol {
-        let said = port.and_then(|port| port.app_protocol.as_deref());
-        let honoured = said.and_then(|said| match said {
-            "https" | "HTTPS" | "kubernetes.io/wss" => Some(Protocol::Https),
-            "kubernetes.io/h2c" => Some(Protocol::H2c),
-            "grpc" | "GRPC" => Some(Protocol::Grpc),
-            "grpcs" | "GRPCS" => Some(Protocol::Grpcs),
-            _ => None,
-        });
-        match (wish.protocol, honoured, wish.semantics) {
-            (Some(asked), _, _) => asked,
-            (None, None, _) => Protocol::Http,
-            (None, Some(protocol), PathSemantics::Strict) => protocol,
-            (None, Some(_), PathSemantics::IngressNginx) => {
-                findings.push(settings::service_setting_ignored(
-                    Origin::new(service_ref(name), FieldPath::new("spec.ports")),
-                    &name.name,
-                    &format!("appProtocol {}", shown(said.unwrap_or_default())),
-                ));
-                Protocol::Http
-            }
+/// The annotation, otherwise the port's appProtocol where it is honoured, otherwise HTTP.
+fn protocol(
+    name: &ObjectName,
+    port: Option<&ServicePort>,
+    wish: Wish,
+    findings: &mut Vec<Diagnostic>,
+) -> Protocol {
+    let said = port.and_then(|port| port.app_protocol.as_deref());
+    let honoured = said.and_then(|said| match said {
+        "https" | "HTTPS" | "kubernetes.io/wss" => Some(Protocol::Https),
+        "kubernetes.io/h2c" => Some(Protocol::H2c),
+        "grpc" | "GRPC" => Some(Protocol::Grpc),
+        "grpcs" | "GRPCS" => Some(Protocol::Grpcs),
+        _ => None,
+    });
+    match (wish.protocol, honoured, wish.semantics) {
+        (Some(asked), _, _) => asked,
+        (None, None, _) => Protocol::Http,
+        (None, Some(protocol), PathSemantics::Strict) => protocol,
+        (None, Some(_), PathSemantics::IngressNginx) => {
+            findings.push(settings::service_setting_ignored(
+                Origin::new(service_ref(name), FieldPath::new("spec.ports")),
+                &name.name,
+                &format!("appProtocol {}", shown(said.unwrap_or_default())),
+            ));
+            Protocol::Http
         }
     }
 }
@@ -233,7 +229,8 @@ fn service_ref(name: &ObjectName) -> ObjectRef {
     ObjectRef::new(Kind::Service, &name.namespace, &name.name)
 }
 
-fn valid_port(number: i32) -> Option<u16> {
+/// A port number that can be connected to.
+pub fn valid_port(number: i32) -> Option<u16> {
     u16::try_from(number).ok().filter(|port| *port > 0)
 }
 
@@ -271,166 +268,82 @@ fn near_names<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n
     near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
-fn of_external_name(
-    spec: &ServiceSpec,
-    name: &ObjectName,
-    port: u16,
-    origin: &Origin,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Endpoints> {
-    let raw = spec.external_name.as_deref().unwrap_or_default();
-    match raw.parse::<DnsName>() {
-        Ok(external) => {
-            findings.push(references::external_name(
-                origin.clone(),
-                &name.name,
-                external.as_str(),
-            ));
-            Some(Endpoints::Name {
-                name: external,
-                port,
-            })
-        }
-        Err(error) => {
-            let origin = Origin::new(service_ref(name), FieldPath::new("spec.externalName"));
-            findings.push(accepted::invalid(
-                origin,
-                format!("{} {error}", shown(raw)),
-                "Give a DNS name, such as api.example.com.",
-            ));
-            None
-        }
-    }
-}
-
-#[allow(clippy::too_many_arguments)]
-fn of_addresses(
-    snapshot: &Snapshot,
-    spec: &ServiceSpec,
-    name: &ObjectName,
-    port: Option<&ServicePort>,
+/// A port of a Service that a backend leads to.
+struct Place<'p> {
+    name: &'p ObjectName,
+    spec: &'p ServiceSpec,
+    port: Option<&'p ServicePort>,
     number: u16,
-    origin: &Origin,
-    wish: Wish,
-    findings: &mut Vec<Diagnostic>,
-) -> Endpoints {
-    if wish.cluster_ip {
-        let address = spec
-            .cluster_ip
-            .as_deref()
-            .and_then(|ip| ip.parse::<IpAddr>().ok());
-        if let Some(address) = address {
-            return Endpoints::Addresses(vec![Endpoint {
-                address,
-                port: number,
-            }]);
-        }
-        findings.push(settings::unsupported_value(
-            origin.clone(),
-            "service-upstream",
-            "true",
-            &format!("Service {} has no cluster IP", name.name),
-            "its endpoints are used",
-            "Remove the annotation.",
-        ));
-    }
-    let port_name = port
-        .and_then(|port| port.name.as_deref())
-        .unwrap_or_default();
-    let slices = snapshot.slices_of(name);
-    let found = Found::of(slices.map(AsRef::as_ref), port_name);
-    let has_selector = spec
-        .selector
-        .as_ref()
-        .is_some_and(|selector| !selector.is_empty());
-    if found.slices == 0 && !has_selector {
-        findings.push(endpoints::no_endpoint_slices(origin.clone(), &name.name));
-    } else if found.endpoints.is_empty() && !found.other_ports.is_empty() {
-        let others: Vec<String> = found.other_ports.iter().map(|name| shown(name)).collect();
-        findings.push(endpoints::endpoint_port_missing(
-            origin.clone(),
-            &name.name,
-            port_name,
-            &others,
-        ));
-    }
-    Endpoints::Addresses(found.in_rotation())
+    /// The reference in the Ingress.
+    origin: &'p Origin,
 }
 
-/// What the slices of a Service hold for one port.
-#[derive(Default)]
-struct Found {
-    slices: usize,
-    /// By address and port; the same one in several slices is one endpoint.
-    endpoints: BTreeMap<Endpoint, State>,
-    /// Names of ports of slices that lack the wanted one.
-    other_ports: BTreeSet<String>,
-}
-
-/// The strongest thing that any slice says.
-#[derive(Clone, Copy, Default)]
-struct State {
-    ready: bool,
-    /// Terminating, and still serving.
-    draining: bool,
-}
-
-impl Found {
-    /// Topology hints are ignored, and so are slices of type FQDN, which no address is in.
-    fn of<'s>(slices: impl Iterator<Item = &'s EndpointSlice>, port_name: &str) -> Self {
-        let mut found = Self::default();
-        for slice in slices {
-            found.slices += 1;
-            let ports = slice.ports.as_deref().unwrap_or_default();
-            let named = |name: Option<&String>| name.map_or("", String::as_str) == port_name;
-            let port = ports.iter().find(|port| named(port.name.as_ref()));
-            let Some(port) = port.and_then(|port| port.port).and_then(valid_port) else {
-                found
-                    .other_ports
-                    .extend(ports.iter().map(|p| p.name.clone().unwrap_or_default()));
-                continue;
-            };
-            for endpoint in &slice.endpoints {
-                let conditions = endpoint.conditions.as_ref();
-                let said = |value: Option<bool>, missing: bool| value.unwrap_or(missing);
-                let ready = said(conditions.and_then(|c| c.ready), true);
-                let serving = said(conditions.and_then(|c| c.serving), ready);
-                let terminating = said(conditions.and_then(|c| c.terminating), false);
-                for address in endpoint
-                    .addresses
-                    .iter()
-                    .filter_map(|a| a.parse::<IpAddr>().ok())
-                {
-                    let state = found
-                        .endpoints
-                        .entry(Endpoint { address, port })
-                        .or_default();
-                    state.ready |= ready;
-                    state.draining |= serving && terminating;
-                }
+impl Place<'_> {
+    fn external_name(&self, findings: &mut Vec<Diagnostic>) -> Option<Endpoints> {
+        let raw = self.spec.external_name.as_deref().unwrap_or_default();
+        match raw.parse::<DnsName>() {
+            Ok(name) => {
+                findings.push(references::external_name(
+                    self.origin.clone(),
+                    &self.name.name,
+                    name.as_str(),
+                ));
+                Some(Endpoints::Name {
+                    name,
+                    port: self.number,
+                })
+            }
+            Err(error) => {
+                let field = FieldPath::new("spec.externalName");
+                findings.push(accepted::invalid(
+                    Origin::new(service_ref(self.name), field),
+                    format!("{} {error}", shown(raw)),
+                    "Give a DNS name, such as api.example.com.",
+                ));
+                None
             }
         }
-        found
     }
 
-    /// The ready endpoints; where there is none, those that still serve while they terminate. Of a
-    /// dual-stack Service only one family, since both lead to the same pods: IPv4 if it has any.
-    fn in_rotation(&self) -> Vec<Endpoint> {
-        let pick = |wanted: fn(&State) -> bool| -> Vec<Endpoint> {
-            self.endpoints
-                .iter()
-                .filter(|(_, s)| wanted(s))
-                .map(|(e, _)| *e)
-                .collect()
+    /// The cluster IP, where it is asked for and there is one.
+    fn cluster_ip(&self, wish: Wish, findings: &mut Vec<Diagnostic>) -> Option<Endpoints> {
+        if !wish.cluster_ip {
+            return None;
+        }
+        let address = self.spec.cluster_ip.as_deref();
+        let Some(address) = address.and_then(|ip| ip.parse::<IpAddr>().ok()) else {
+            findings.push(settings::unsupported_value(
+                self.origin.clone(),
+                "service-upstream",
+                "true",
+                &format!("Service {} has no cluster IP", self.name.name),
+                "its endpoints are used",
+                "Remove the annotation.",
+            ));
+            return None;
         };
-        let mut chosen = pick(|state| state.ready);
-        if chosen.is_empty() {
-            chosen = pick(|state| state.draining);
+        let port = self.number;
+        Some(Endpoints::Addresses(vec![Endpoint { address, port }]))
+    }
+
+    fn addresses(&self, snapshot: &Snapshot, findings: &mut Vec<Diagnostic>) -> Endpoints {
+        let port_name = self.port.and_then(|port| port.name.as_deref());
+        let port_name = port_name.unwrap_or_default();
+        let found = Found::of(snapshot.slices_of(self.name).map(AsRef::as_ref), port_name);
+        let selector = self.spec.selector.as_ref();
+        if found.slices == 0 && selector.is_none_or(|selector| selector.is_empty()) {
+            let origin = self.origin.clone();
+            findings.push(endpoints::no_endpoint_slices(origin, &self.name.name));
+        } else if found.endpoints.is_empty() && !found.other_ports.is_empty() {
+            let others: Vec<String> = found.other_ports.iter().map(|name| shown(name)).collect();
+            findings.push(endpoints::endpoint_port_missing(
+                self.origin.clone(),
+                &self.name.name,
+                port_name,
+                &others,
+            ));
         }
-        if chosen.iter().any(|endpoint| endpoint.address.is_ipv4()) {
-            chosen.retain(|endpoint| endpoint.address.is_ipv4());
-        }
-        chosen
+        Endpoints::Addresses(found.in_rotation())
     }
 }
 
