@@ -301,10 +301,10 @@ fn max_endpoints_per_route() -> i32 {
 
 /// The definition to install in a cluster: the derived one with two changes.
 ///
-/// The derive calls every optional field nullable. A null would then be kept where a default
-/// belongs, and count as a given field in the rules; without the word the API server drops such
-/// nulls and fills in the defaults. And descriptions come with the line breaks of the source,
-/// which only get in the way where `kubectl explain` wraps them again.
+/// The derive calls every optional field nullable, and a null would then be stored beside the
+/// fields that are absent; without the word the API server drops it, so that "not given" has one
+/// spelling. And descriptions come with the line breaks of the source, which only get in the way
+/// where `kubectl explain` wraps them again.
 pub fn crd() -> CustomResourceDefinition {
     let mut crd = RouteHealth::crd();
     for version in &mut crd.spec.versions {
