@@ -5,3 +5,6 @@ pub mod model;
 pub mod render;
 pub mod snapshot;
 pub mod translate;
+
+// The shell: talks to the world, decides nothing.
+pub mod source;
