@@ -89,7 +89,10 @@ fn diagnostics(args: &LintArgs, folder: &Folder) -> anyhow::Result<Vec<Diagnosti
     all.extend(of_options);
     all.extend(translation.diagnostics);
     for &proxy in proxies {
-        all.extend(unsupported(&translation.model, &Capabilities::assumed(proxy)));
+        all.extend(unsupported(
+            &translation.model,
+            &Capabilities::assumed(proxy),
+        ));
     }
     Ok(all)
 }

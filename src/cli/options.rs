@@ -98,7 +98,9 @@ impl BuildOptions {
             let host = stand_in.host.as_str();
             let found = (host, stand_in.host_port)
                 .to_socket_addrs()
-                .with_context(|| format!("--backend {}: cannot resolve {host}", stand_in.service))?;
+                .with_context(|| {
+                    format!("--backend {}: cannot resolve {host}", stand_in.service)
+                })?;
             let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
             addresses.sort_by_key(|address| !address.is_ipv4());
             match addresses.first() {

@@ -20,10 +20,8 @@ use crate::source::folder::Manifests;
 use crate::translate::translate;
 
 /// Where the agent's DNS answers, the first of as many ports as are needed.
-const RESOLVER: SocketAddr = SocketAddr::new(
-    std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
-    10_053,
-);
+const RESOLVER: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 10_053);
 
 #[derive(Debug, Args)]
 pub struct RenderArgs {
@@ -97,9 +95,16 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
         "assumed"
     };
     writeln!(out, "proxy      {capabilities} ({source})")?;
-    let source = if args.date.is_some() { "given" } else { "today" };
+    let source = if args.date.is_some() {
+        "given"
+    } else {
+        "today"
+    };
     writeln!(out, "date       {date} ({source})")?;
-    writeln!(out, "memory     empty: no certificate is kept from before (assumed)")?;
+    writeln!(
+        out,
+        "memory     empty: no certificate is kept from before (assumed)"
+    )?;
     Ok(match report.count(Severity::Error) {
         0 => GOOD,
         _ => FINDINGS,
@@ -144,3 +149,6 @@ fn bundle(_model: &Model, capabilities: &Capabilities, _placement: &Placement) -
 pub(super) fn unsupported(_model: &Model, _capabilities: &Capabilities) -> Vec<Diagnostic> {
     Vec::new()
 }
+
+#[cfg(test)]
+mod tests;

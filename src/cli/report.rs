@@ -50,7 +50,8 @@ impl<'a> Report<'a> {
 
     pub fn count(&self, severity: Severity) -> usize {
         let all = self.findings.iter();
-        all.filter(|(_, finding)| finding.severity == severity).count()
+        all.filter(|(_, finding)| finding.severity == severity)
+            .count()
     }
 
     /// As the Rust compiler writes.

@@ -46,15 +46,20 @@ impl Folder {
     pub fn of(files: Vec<File>) -> Self {
         let mut intake = objects::Intake::default();
         for file in files {
-            match file.content.map(String::from_utf8) {
-                Ok(Ok(text)) => take_file(&mut intake, &file.name, text),
-                Ok(Err(error)) => intake.diagnostics.push(not_utf8(&file.name, &error)),
-                Err(words) => intake.diagnostics.push(findings::unreadable(
+            let finding = match file.content.map(String::from_utf8) {
+                Ok(Ok(text)) => {
+                    take_file(&mut intake, &file.name, text);
+                    continue;
+                }
+                Ok(Err(error)) => not_utf8(&file.name, &error),
+                Err(words) => findings::unreadable(
                     &file.name,
                     &words,
                     "Make it readable, or move it out of the folder.",
-                )),
-            }
+                ),
+            };
+            intake.locations.add_file(&file.name, String::new());
+            intake.diagnostics.push(finding);
         }
         let (snapshot, locations, diagnostics, skipped, objects) = intake.finish();
         Self {
@@ -69,7 +74,11 @@ impl Folder {
 
 fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
     let at = error.utf8_error().valid_up_to();
-    let line = error.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;
+    let line = error.as_bytes()[..at]
+        .iter()
+        .filter(|&&b| b == b'\n')
+        .count()
+        + 1;
     findings::unreadable(
         name,
         &format!("line {line} is not UTF-8"),
@@ -124,7 +133,12 @@ fn documents(text: &str) -> Vec<Range<usize>> {
         line_start += line.len();
     }
     let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    starts.iter().copied().zip(ends).map(|(s, e)| s..e).collect()
+    starts
+        .iter()
+        .copied()
+        .zip(ends)
+        .map(|(s, e)| s..e)
+        .collect()
 }
 
 #[cfg(test)]

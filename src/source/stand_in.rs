@@ -63,7 +63,9 @@ impl FromStr for StandIn {
             .filter(|h| h.parse::<std::net::Ipv6Addr>().is_ok())
             .unwrap_or(host);
         // An IPv6 address without brackets would take its last group for the port.
-        let is_host = bare != host || host.parse::<HostName>().is_ok() || host.parse::<std::net::Ipv4Addr>().is_ok();
+        let is_host = bare != host
+            || host.parse::<HostName>().is_ok()
+            || host.parse::<std::net::Ipv4Addr>().is_ok();
         if !is_host {
             return Err(StandInError::Host(host.into()));
         }
@@ -118,20 +120,28 @@ fn port_number(text: &str) -> Option<u16> {
 }
 
 /// The snapshot with stand-ins at their Services' places, each with the address its host resolved to.
-pub fn stand_in(snapshot: &Snapshot, stand_ins: &[(StandIn, IpAddr)]) -> (Snapshot, Vec<Diagnostic>) {
+pub fn stand_in(
+    snapshot: &Snapshot,
+    stand_ins: &[(StandIn, IpAddr)],
+) -> (Snapshot, Vec<Diagnostic>) {
     let mut snapshot = snapshot.clone();
     let mut diagnostics = Vec::new();
     let mut by_service: BTreeMap<&ObjectName, Vec<&(StandIn, IpAddr)>> = BTreeMap::new();
     for stand_in in stand_ins {
-        by_service.entry(&stand_in.0.service).or_default().push(stand_in);
+        by_service
+            .entry(&stand_in.0.service)
+            .or_default()
+            .push(stand_in);
     }
     for (name, stand_ins) in by_service {
         let service = service(&snapshot, name, &stand_ins);
         let ports = service.spec.iter().flat_map(|s| s.ports.iter().flatten());
         let ports: Vec<ServicePort> = ports.cloned().collect();
         for (number, (stand_in, address)) in stand_ins.iter().enumerate() {
-            let meant: Vec<&ServicePort> =
-                ports.iter().filter(|port| is_meant(stand_in, port)).collect();
+            let meant: Vec<&ServicePort> = ports
+                .iter()
+                .filter(|port| is_meant(stand_in, port))
+                .collect();
             if meant.is_empty() {
                 diagnostics.push(no_such_port(stand_in, &ports));
                 continue;
@@ -145,9 +155,10 @@ pub fn stand_in(snapshot: &Snapshot, stand_ins: &[(StandIn, IpAddr)]) -> (Snapsh
 }
 
 fn is_meant(stand_in: &StandIn, port: &ServicePort) -> bool {
-    stand_in.port.as_ref().is_none_or(|wanted| {
-        port.name.as_ref() == Some(wanted) || port.port.to_string() == *wanted
-    })
+    stand_in
+        .port
+        .as_ref()
+        .is_none_or(|wanted| port.name.as_ref() == Some(wanted) || port.port.to_string() == *wanted)
 }
 
 fn no_such_port(stand_in: &StandIn, ports: &[ServicePort]) -> Diagnostic {
@@ -162,8 +173,15 @@ fn no_such_port(stand_in: &StandIn, ports: &[ServicePort]) -> Diagnostic {
         ObjectRef::new(Kind::Option, "", "backend"),
         FieldPath::new(format!("--backend {service}:{wanted}")),
     );
-    let found = format!("Service {service} has no port {wanted}; it has {}", has.join(", "));
-    invalid(origin, found, "Name a port of the Service, or leave the port out to stand in for all.")
+    let found = format!(
+        "Service {service} has no port {wanted}; it has {}",
+        has.join(", ")
+    );
+    invalid(
+        origin,
+        found,
+        "Name a port of the Service, or leave the port out to stand in for all.",
+    )
 }
 
 /// Takes the ports that are stood in for out of the Service's slices.
@@ -173,7 +191,9 @@ fn vacate(snapshot: &mut Snapshot, name: &ObjectName, meant: &[&ServicePort]) {
     };
     let stays = |port: &EndpointPort| {
         let name = port.name.as_deref().unwrap_or_default();
-        !meant.iter().any(|m| m.name.as_deref().unwrap_or_default() == name)
+        !meant
+            .iter()
+            .any(|m| m.name.as_deref().unwrap_or_default() == name)
     };
     for slice in slices.values_mut() {
         let slice = Arc::make_mut(slice);
@@ -227,7 +247,9 @@ fn service(snapshot: &Snapshot, name: &ObjectName, stand_ins: &[&(StandIn, IpAdd
         spec.external_name = None;
     }
     if spec.ports.as_ref().is_none_or(Vec::is_empty) {
-        let given = stand_ins.iter().filter_map(|(stand_in, _)| stand_in.port.as_deref());
+        let given = stand_ins
+            .iter()
+            .filter_map(|(stand_in, _)| stand_in.port.as_deref());
         spec.ports = Some(wanted_ports(snapshot, name, given));
     }
     service
@@ -266,7 +288,12 @@ fn wanted_ports<'a>(
         .map(|&port| service_port((!alone).then(|| format!("port-{port}")), port))
         .collect();
     let free = (USUAL_PORT..=65_535).filter(|port| !numbers.contains(port));
-    ports.extend(names.into_iter().zip(free).map(|(name, port)| service_port(Some(name), port)));
+    ports.extend(
+        names
+            .into_iter()
+            .zip(free)
+            .map(|(name, port)| service_port(Some(name), port)),
+    );
     ports
 }
 
@@ -278,7 +305,10 @@ fn service_port(name: Option<String>, port: i32) -> ServicePort {
     }
 }
 
-fn ports_called<'a>(ingress: &'a Ingress, service: &'a str) -> impl Iterator<Item = &'a ServiceBackendPort> {
+fn ports_called<'a>(
+    ingress: &'a Ingress,
+    service: &'a str,
+) -> impl Iterator<Item = &'a ServiceBackendPort> {
     let spec = ingress.spec.iter();
     let rules = spec.clone().flat_map(|spec| spec.rules.iter().flatten());
     let paths = rules.flat_map(|rule| rule.http.iter().flat_map(|http| http.paths.iter()));

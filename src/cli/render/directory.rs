@@ -24,7 +24,11 @@ impl Directory {
         fs::create_dir_all(path).with_context(|| format!("cannot make the folder {shown}"))?;
         let marker = path.join(MARKER);
         let earlier = match fs::read_to_string(&marker) {
-            Ok(list) => list.lines().map(PathBuf::from).filter(|p| is_within(p)).collect(),
+            Ok(list) => list
+                .lines()
+                .map(PathBuf::from)
+                .filter(|p| is_within(p))
+                .collect(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let mut entries =
                     fs::read_dir(path).with_context(|| format!("cannot read {shown}"))?;
@@ -35,7 +39,9 @@ impl Directory {
                 }
                 Vec::new()
             }
-            Err(error) => return Err(error).with_context(|| format!("cannot read {}", marker.display())),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", marker.display()));
+            }
         };
         Ok(Self {
             path: path.to_owned(),

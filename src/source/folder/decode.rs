@@ -29,10 +29,7 @@ pub struct Refusal {
 /// What is wrong with a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mistake {
-    Type {
-        found: Found,
-        expected: String,
-    },
+    Type { found: Found, expected: String },
     Other(String),
 }
 

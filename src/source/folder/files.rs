@@ -52,7 +52,9 @@ impl Manifests {
             if path.as_os_str() == STDIN {
                 let mut bytes = Vec::new();
                 let mut input = std::io::stdin().lock().take(FILE_LIMIT);
-                input.read_to_end(&mut bytes).map_err(SourceError::ReadStdin)?;
+                input
+                    .read_to_end(&mut bytes)
+                    .map_err(SourceError::ReadStdin)?;
                 manifests.stdin = Some(bytes);
             } else if let Err(source) = std::fs::metadata(path) {
                 let path = path.clone();

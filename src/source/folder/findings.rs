@@ -27,12 +27,23 @@ fn about(object: &ObjectRef, field: &FieldPath, found: &str, fix: &str) -> Diagn
     invalid(Origin::new(object.clone(), field.clone()), found, fix)
 }
 
+/// The kind with its article.
+fn a(object: &ObjectRef) -> String {
+    match object.kind {
+        Kind::Ingress | Kind::IngressClass | Kind::EndpointSlice => format!("an {}", object.kind),
+        kind => format!("a {kind}"),
+    }
+}
+
 pub fn wrong_version(object: &ObjectRef, found: &str, wanted: &str) -> Diagnostic {
     let found = crate::model::names::shown(found);
     about(
         object,
         &FieldPath::new("apiVersion"),
-        &format!("it is {found}, in which no supported Kubernetes serves a {}", object.kind),
+        &format!(
+            "it is {found}, in which no supported Kubernetes serves {}",
+            a(object)
+        ),
         &format!(
             "Use apiVersion: {wanted}; `kubectl convert` rewrites an object whose fields changed with the version."
         ),
@@ -72,7 +83,7 @@ pub fn unknown_field(object: &ObjectRef, field: &FieldPath) -> Diagnostic {
     about(
         object,
         field,
-        &format!("a {} has no such field; it is not read", object.kind),
+        &format!("{} has no such field; it is not read", a(object)),
         "Correct its name or its place (indentation), or remove it; kubectl refuses it.",
     )
     .with_severity(Severity::Warning)
@@ -84,7 +95,10 @@ pub fn refused(object: &ObjectRef, refusal: &Refusal, written: Option<&str>) -> 
     let secret = object.kind == Kind::Secret;
     let (found, fix) = match &refusal.mistake {
         Mistake::Type { found, expected } => (
-            format!("it is {}, and {expected} is wanted", described(found, secret)),
+            format!(
+                "it is {}, and {expected} is wanted",
+                described(found, secret)
+            ),
             mend(found, expected, written.filter(|_| !secret)),
         ),
         // The decoder's own words would name a character of the secret.

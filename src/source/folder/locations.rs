@@ -89,11 +89,13 @@ impl Locations {
         Some(file.place(span, object.kind == Kind::Secret))
     }
 
-    /// `line 3, column 5` of a file that could not be read as far as an object.
+    /// `line 3, column 5` of a file that could not be read as far as an object, or its beginning.
     fn locate_line(&self, name: &str, field: &FieldPath) -> Option<Place<'_>> {
         let file = self.by_name.get(name).copied()?;
         let source = self.files.get(file)?;
-        let at = source.octet_of(field)?;
+        let Some(at) = source.octet_of(field) else {
+            return Some(source.place(0..0, true));
+        };
         let after = self
             .documents
             .partition_point(|d| (d.file, d.range.start) <= (file, at));
@@ -180,7 +182,10 @@ impl SourceFile {
 
     /// Reads `line 3, column 5`.
     fn octet_of(&self, field: &FieldPath) -> Option<usize> {
-        let (line, column) = field.as_str().strip_prefix("line ")?.split_once(", column ")?;
+        let (line, column) = field
+            .as_str()
+            .strip_prefix("line ")?
+            .split_once(", column ")?;
         let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
         let start = *self.line_starts().get(line.checked_sub(1)?)?;
         let rest = self.text.get(start..)?;
@@ -263,9 +268,7 @@ impl Tree {
         for step in steps {
             let next = match step {
                 Step::Key(key) => tree.key(key),
-                Step::Bracket(inner) => tree
-                    .key(inner)
-                    .or_else(|| tree.item(inner.parse().ok()?)),
+                Step::Bracket(inner) => tree.key(inner).or_else(|| tree.item(inner.parse().ok()?)),
             };
             match next {
                 Some(next) => tree = next,

@@ -49,7 +49,8 @@ fn required<'a>(
         None | Some((_, Value::Null)) => Err(BadName {
             span: metadata.map(|m| m.span.clone()),
             found: format!("this {kind} has no metadata.name"),
-            fix: "Give metadata.name; generateName works only where a cluster makes the name.".into(),
+            fix: "Give metadata.name; generateName works only where a cluster makes the name."
+                .into(),
         }),
         Some((node, Value::Text(text))) => Ok((node.span.clone(), text)),
         Some((node, _)) => Err(not_a_string(kind, "metadata.name", node)),
@@ -68,7 +69,10 @@ fn bad(kind: Kind, field: &str, value: &(Range<usize>, &str), found: &str, label
     let (length, dots) = if label { (63, "") } else { (253, " and '.'") };
     BadName {
         span: Some(value.0.clone()),
-        found: format!("{field} {} of this {kind} cannot be used: {found}", shown(value.1)),
+        found: format!(
+            "{field} {} of this {kind} cannot be used: {found}",
+            shown(value.1)
+        ),
         fix: format!(
             "Use at most {length} lower-case letters, digits, '-'{dots}, with a letter or digit at both ends."
         ),

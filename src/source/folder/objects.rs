@@ -27,7 +27,13 @@ const KINDS: [(Kind, &str, &str); 5] = [
 
 /// Groups in which a kind of the same name is the same kind in another version, or a slip; in all
 /// other groups it is somebody else's.
-const OWN_GROUPS: [&str; 5] = ["", "core", "extensions", "networking.k8s.io", "discovery.k8s.io"];
+const OWN_GROUPS: [&str; 5] = [
+    "",
+    "core",
+    "extensions",
+    "networking.k8s.io",
+    "discovery.k8s.io",
+];
 
 /// Written by `kubectl apply`, as large as the object itself, and read by nobody here.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -65,7 +71,15 @@ struct Sheet<'a> {
 }
 
 impl Intake {
-    pub fn finish(self) -> (Snapshot, Locations, Vec<Diagnostic>, BTreeMap<String, usize>, usize) {
+    pub fn finish(
+        self,
+    ) -> (
+        Snapshot,
+        Locations,
+        Vec<Diagnostic>,
+        BTreeMap<String, usize>,
+        usize,
+    ) {
         let mut snapshot = Snapshot::default();
         for object in self.objects.into_values() {
             match object {
@@ -76,11 +90,24 @@ impl Intake {
                 Object::Secret(object) => snapshot.add_secret(*object),
             }
         }
-        (snapshot, self.locations, self.diagnostics, self.skipped, self.count)
+        (
+            snapshot,
+            self.locations,
+            self.diagnostics,
+            self.skipped,
+            self.count,
+        )
     }
 
     /// Takes one tree of a document that begins at `offset` of a file.
-    pub fn take(&mut self, root: &Root<'_>, file: usize, offset: usize, document: usize, number: usize) {
+    pub fn take(
+        &mut self,
+        root: &Root<'_>,
+        file: usize,
+        offset: usize,
+        document: usize,
+        number: usize,
+    ) {
         self.take_sheet(&Sheet {
             node: &root.node,
             seat: Seat {
@@ -98,7 +125,8 @@ impl Intake {
     /// A finding about a place in a file where no object is known.
     pub fn in_file(&mut self, file: usize, at: usize, found: &str, fix: &str) {
         if let Some(file) = self.locations.file(file) {
-            self.diagnostics.push(findings::in_file(&file, at, found, fix));
+            self.diagnostics
+                .push(findings::in_file(&file, at, found, fix));
         }
     }
 
@@ -153,7 +181,8 @@ impl Intake {
                 self.count += 1;
                 let object = self.name_of(sheet, *kind);
                 if let Some(object) = object {
-                    self.diagnostics.push(findings::wrong_version(&object, version, wanted));
+                    self.diagnostics
+                        .push(findings::wrong_version(&object, version, wanted));
                     self.locations.add_object(object, sheet.seat.clone());
                 }
             }
@@ -213,10 +242,12 @@ impl Intake {
             return;
         };
         let earlier = self.locations.beginning(&object);
-        self.locations.add_object(object.clone(), sheet.seat.clone());
+        self.locations
+            .add_object(object.clone(), sheet.seat.clone());
         if let Some(earlier) = earlier {
             let here = self.locations.beginning(&object).unwrap_or_default();
-            self.diagnostics.push(findings::defined_twice(&object, &earlier, &here));
+            self.diagnostics
+                .push(findings::defined_twice(&object, &earlier, &here));
         }
         let repeated = self.repeated_keys(sheet, &object);
         let taken = self.decoded(sheet, &object);
@@ -272,7 +303,8 @@ impl Intake {
                 prune(&mut slice.metadata);
                 let labels = slice.metadata.labels.as_ref();
                 if labels.is_none_or(|labels| !labels.contains_key(SERVICE_NAME_LABEL)) {
-                    self.diagnostics.push(findings::slice_without_service(object));
+                    self.diagnostics
+                        .push(findings::slice_without_service(object));
                 }
                 Object::Slice(Box::new(slice))
             }
@@ -306,7 +338,8 @@ impl Intake {
                 let file = self.locations.file(sheet.file);
                 let span = refusal.span.start + sheet.offset..refusal.span.end + sheet.offset;
                 let written = file.as_ref().and_then(|file| file.text().get(span));
-                self.diagnostics.push(findings::refused(object, &refusal, written));
+                self.diagnostics
+                    .push(findings::refused(object, &refusal, written));
                 None
             }
         }

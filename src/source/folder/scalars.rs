@@ -9,7 +9,9 @@ use super::yaml::Value;
 pub fn resolve<'a>(text: Cow<'a, str>, style: ScalarStyle, tag: Option<&Tag>) -> Value<'a> {
     match tag.filter(|tag| tag.is_yaml_core_schema()) {
         Some(tag) if tag.suffix == "str" || tag.suffix == "binary" => Value::Text(text),
-        Some(tag) if matches!(tag.suffix.as_str(), "int" | "float" | "bool" | "null") => plain(text),
+        Some(tag) if matches!(tag.suffix.as_str(), "int" | "float" | "bool" | "null") => {
+            plain(text)
+        }
         _ if style == ScalarStyle::Plain => plain(text),
         _ => Value::Text(text),
     }
@@ -90,9 +92,7 @@ fn float(unsigned: &str, negative: bool) -> Option<Value<'static>> {
         && unsigned
             .bytes()
             .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'))
-        && mantissa
-            .bytes()
-            .all(|b| b.is_ascii_digit() || b == b'.');
+        && mantissa.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     if !well_formed {
         return None;
     }

@@ -111,7 +111,12 @@ impl<'a> Tree<'a> {
         }
     }
 
-    fn begin(&mut self, span: Range<usize>, anchor: usize, content: Content<'a>) -> Result<(), SyntaxError> {
+    fn begin(
+        &mut self,
+        span: Range<usize>,
+        anchor: usize,
+        content: Content<'a>,
+    ) -> Result<(), SyntaxError> {
         if self.open.len() >= DEPTH_LIMIT {
             return Err(too_deep(span.start));
         }
@@ -187,7 +192,9 @@ impl<'a> Frame<'a> {
                 merges,
                 ..
             } => {
-                merges.into_iter().for_each(|node| merge(&mut entries, node));
+                merges
+                    .into_iter()
+                    .for_each(|node| merge(&mut entries, node));
                 Value::Map(entries)
             }
         };
@@ -205,9 +212,11 @@ impl<'a> Frame<'a> {
     fn segment(&self) -> Segment {
         match &self.content {
             Content::List(items) => Segment::Index(items.len()),
-            Content::Map { pending, .. } => {
-                Segment::Key(pending.as_ref().map_or_else(String::new, |key| key.text.to_string()))
-            }
+            Content::Map { pending, .. } => Segment::Key(
+                pending
+                    .as_ref()
+                    .map_or_else(String::new, |key| key.text.to_string()),
+            ),
         }
     }
 
@@ -254,7 +263,11 @@ fn index<'a>(entries: &[(Key<'a>, Node<'a>)], by_key: &mut HashMap<String, usize
     }
 }
 
-fn earlier(entries: &[(Key<'_>, Node<'_>)], by_key: &HashMap<String, usize>, key: &str) -> Option<Range<usize>> {
+fn earlier(
+    entries: &[(Key<'_>, Node<'_>)],
+    by_key: &HashMap<String, usize>,
+    key: &str,
+) -> Option<Range<usize>> {
     let entry = if by_key.is_empty() {
         entries.iter().find(|(k, _)| k.text == key)
     } else {
@@ -275,9 +288,14 @@ fn is_mergeable(node: &Node<'_>) -> bool {
 fn merge<'a>(entries: &mut Vec<(Key<'a>, Node<'a>)>, node: Node<'a>) {
     match node.value {
         Value::Map(more) => {
-            let own: HashSet<String> =
-                entries.iter().map(|(key, _)| key.text.to_string()).collect();
-            entries.extend(more.into_iter().filter(|(key, _)| !own.contains(key.text.as_ref())));
+            let own: HashSet<String> = entries
+                .iter()
+                .map(|(key, _)| key.text.to_string())
+                .collect();
+            entries.extend(
+                more.into_iter()
+                    .filter(|(key, _)| !own.contains(key.text.as_ref())),
+            );
         }
         Value::List(items) => items.into_iter().for_each(|item| merge(entries, item)),
         _ => {}

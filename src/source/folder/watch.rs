@@ -85,10 +85,7 @@ struct Root {
 }
 
 impl Roots {
-    fn new(
-        paths: &[PathBuf],
-        debouncer: Debouncer<RecommendedWatcher, RecommendedCache>,
-    ) -> Self {
+    fn new(paths: &[PathBuf], debouncer: Debouncer<RecommendedWatcher, RecommendedCache>) -> Self {
         let roots = paths.iter().filter(|path| path.as_os_str() != "-");
         let roots = roots.map(|path| Root {
             // Events carry absolute paths.

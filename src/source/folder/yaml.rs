@@ -90,14 +90,36 @@ pub fn parse(text: &str) -> Result<Parsed<'_>, SyntaxError> {
     let offsets = Offsets::of(text);
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| SyntaxError {
-            at: offsets.octet(error.marker().index()),
-            found: format!("the YAML ends or breaks here: {}", error.info()),
-            fix: "Correct the indentation, brackets or quotes on or above this line.",
+        let (event, span) = event.map_err(|error| {
+            let at = offsets.octet(error.marker().index());
+            broken(text, at, error.info())
         })?;
         tree.take(event, offsets.range(span))?;
     }
     Ok(tree.finish())
+}
+
+/// The parser's words, or the classic mistake that it stumbles over without naming it.
+fn broken(text: &str, at: usize, words: &str) -> SyntaxError {
+    let is_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+    let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    let mut start = line;
+    // The tab is on the line where the parser stopped, or on the next one.
+    for line in text[line..].split_inclusive('\n').take(2) {
+        if is_tab(line) {
+            return SyntaxError {
+                at: start + line.find('\t').unwrap_or(0),
+                found: "this line is indented by a tab".into(),
+                fix: "Indent by spaces: YAML takes no tabs there.",
+            };
+        }
+        start += line.len();
+    }
+    SyntaxError {
+        at,
+        found: format!("the YAML ends or breaks here: {words}"),
+        fix: "Correct the indentation, brackets or quotes on or above this line.",
+    }
 }
 
 /// YAML forbids them, and a NUL would end the parser's input in silence.
