@@ -66,8 +66,9 @@ pub struct RenderArgs {
 
 pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
     let capabilities = capabilities(args)?;
+    let manifests = Manifests::open(&args.paths)?;
     let target = directory::Directory::claim(&args.out)?;
-    let folder = Manifests::open(&args.paths)?.read();
+    let folder = manifests.read();
     let (snapshot, of_options) = args.build.stand_in(&folder.snapshot)?;
     let date = args.date.unwrap_or_else(today);
     let translation = translate(&snapshot, &args.build.options(date, None));
