@@ -72,6 +72,7 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
     let placement = Placement {
         http: args.http.clone(),
         https: args.https.clone(),
+        https_redirect_port: None,
         resolvers: resolvers(&args.resolver, model.upstreams.len()),
     };
     let bundle = bundle(model, &capabilities, &placement);
