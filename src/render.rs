@@ -11,8 +11,12 @@
 pub mod bundle;
 pub mod capabilities;
 pub mod haproxy;
+pub mod nginx;
 
 use std::net::SocketAddr;
+
+use crate::model::Model;
+use crate::model::diagnostics::Diagnostic;
 
 pub use bundle::{Bundle, ProxyKind};
 pub use capabilities::Capabilities;
@@ -35,4 +39,20 @@ impl Placement {
     /// How many upstreams one resolver address serves: nginx sends all queries of a tick in one
     /// burst, and a socket's default buffer holds about 250 of them.
     pub const UPSTREAMS_PER_RESOLVER: usize = 250;
+}
+
+/// The bundle of a model for a proxy. Total: what the proxy cannot express is left out or closed.
+pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement) -> Bundle {
+    match capabilities.proxy {
+        ProxyKind::Nginx => nginx::render(model, capabilities, placement),
+        ProxyKind::Haproxy => haproxy::render(model, capabilities, placement),
+    }
+}
+
+/// What of a model a proxy cannot express, on the objects that asked for it.
+pub fn unsupported(model: &Model, capabilities: &Capabilities) -> Vec<Diagnostic> {
+    match capabilities.proxy {
+        ProxyKind::Nginx => nginx::unsupported(model, capabilities),
+        ProxyKind::Haproxy => haproxy::unsupported(model, capabilities),
+    }
 }

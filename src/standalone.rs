@@ -22,7 +22,7 @@ use crate::agent::{Agent, Load};
 use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
 use crate::render::bundle::{Bundle, ProxyKind};
-use crate::render::{Capabilities, Placement};
+use crate::render::{Capabilities, Placement, render, unsupported};
 use crate::snapshot::Snapshot;
 use crate::translate::{Memory, Options, translate};
 
@@ -50,7 +50,7 @@ pub struct Built {
 pub fn build(snapshot: &Snapshot, options: &Options, capabilities: &Capabilities) -> Built {
     let translation = translate(snapshot, options);
     let mut diagnostics = translation.diagnostics;
-    diagnostics.extend(wiring::unsupported(&translation.model, capabilities));
+    diagnostics.extend(unsupported(&translation.model, capabilities));
     Built {
         model: translation.model,
         diagnostics,
@@ -105,8 +105,7 @@ impl Standalone {
         let (binary, output) = (found.binary.clone(), settings.output);
         let (stop, task) = match found.capabilities.proxy {
             ProxyKind::Nginx => {
-                let (zone, proof) = (wiring::zone, wiring::proof);
-                let driver = Nginx::new(binary, &directory, output, zones, zone, proof);
+                let driver = Nginx::new(binary, &directory, output, zones);
                 parts.spawn(driver, directory)
             }
             ProxyKind::Haproxy => {
@@ -145,7 +144,7 @@ impl Standalone {
             }
             self.placement.resolvers = self.dns.addresses().to_vec();
         }
-        let bundle = wiring::render(model, &self.capabilities, &self.placement);
+        let bundle = render(model, &self.capabilities, &self.placement);
         let bundle = Arc::new(bundle);
         self.bundles.send_replace(Some(bundle.clone()));
         Ok(bundle)
@@ -191,31 +190,5 @@ impl Parts {
             let _ = stopped.await;
         }));
         (stop, task)
-    }
-}
-
-/// The renderers, by proxy.
-mod wiring {
-    use super::*;
-    use crate::agent::dns::Zone;
-    use crate::render::haproxy;
-
-    pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement) -> Bundle {
-        match capabilities.proxy {
-            // Replace when render::nginx is there.
-            ProxyKind::Nginx | ProxyKind::Haproxy => haproxy::render(model, capabilities, placement),
-        }
-    }
-
-    pub fn unsupported(model: &Model, capabilities: &Capabilities) -> Vec<Diagnostic> {
-        haproxy::unsupported(model, capabilities)
-    }
-
-    pub fn zone(_: &Bundle) -> Zone {
-        Zone::new()
-    }
-
-    pub fn proof(_: &Bundle) -> String {
-        String::new()
     }
 }

@@ -5,11 +5,10 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
 use super::options::{BuildOptions, today};
-use super::render::unsupported;
 use super::report::{Report, colour, summary};
 use super::{FINDINGS, GOOD};
 use crate::model::diagnostics::{Diagnostic, Severity};
-use crate::render::{Capabilities, ProxyKind};
+use crate::render::{Capabilities, ProxyKind, unsupported};
 use crate::source::folder::{Folder, Manifests};
 use crate::translate::translate;
 

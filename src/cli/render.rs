@@ -15,7 +15,7 @@ use super::{FINDINGS, GOOD};
 use crate::model::Model;
 use crate::model::diagnostics::{Diagnostic, Severity};
 use crate::render::capabilities::Version;
-use crate::render::{Bundle, Capabilities, Placement};
+use crate::render::{Capabilities, Placement, unsupported};
 use crate::source::folder::Manifests;
 use crate::translate::translate;
 
@@ -79,7 +79,7 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
         https_redirect_port: args.https_redirect_port,
         resolvers: resolvers(&args.resolver, model.upstreams.len()),
     };
-    let bundle = bundle(model, &capabilities, &placement);
+    let bundle = crate::render::render(model, &capabilities, &placement);
     let mut all = folder.diagnostics.clone();
     all.extend(of_options);
     all.extend(translation.diagnostics.iter().cloned());
@@ -137,22 +137,6 @@ fn resolvers(given: &[SocketAddr], upstreams: usize) -> Vec<SocketAddr> {
     let ports = RESOLVER.port()..=u16::MAX;
     let at = |port| SocketAddr::new(RESOLVER.ip(), port);
     ports.take(needed).map(at).collect()
-}
-
-/// Replace by `crate::render::render` when it is there.
-fn bundle(_model: &Model, capabilities: &Capabilities, _placement: &Placement) -> Bundle {
-    Bundle {
-        format: crate::render::bundle::FORMAT,
-        proxy: capabilities.proxy,
-        structure: Default::default(),
-        pools: Default::default(),
-        origins: Vec::new(),
-    }
-}
-
-/// Replace by `crate::render::unsupported` when it is there.
-pub(super) fn unsupported(_model: &Model, _capabilities: &Capabilities) -> Vec<Diagnostic> {
-    Vec::new()
 }
 
 #[cfg(test)]

@@ -35,11 +35,20 @@ impl Served {
                 errors: false,
             },
         };
-        let mut standalone = Standalone::start(&found, settings).map_err(|error| error.to_string())?;
-        standalone.load(model).await.map_err(|error| error.to_string())?;
+        let mut standalone =
+            Standalone::start(&found, settings).map_err(|error| error.to_string())?;
+        standalone
+            .load(model)
+            .await
+            .map_err(|error| error.to_string())?;
         let loaded = timeout(PATIENCE, loaded(&mut standalone)).await;
         loaded.map_err(|_| "it was not loaded in time".to_owned())??;
-        Ok(Self { standalone, proxy, http, https })
+        Ok(Self {
+            standalone,
+            proxy,
+            http,
+            https,
+        })
     }
 
     pub async fn ask(&self, expectations: &Expectations) -> Vec<Failure> {

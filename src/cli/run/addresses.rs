@@ -54,9 +54,9 @@ fn why(option: &str, address: SocketAddr, error: &io::Error) -> String {
         io::ErrorKind::PermissionDenied => format!(
             "{address} may not be listened on: ports below 1024 need a privilege; give a higher one by {option}"
         ),
-        io::ErrorKind::AddrNotAvailable => format!(
-            "{address} is no address of this machine: give another one by {option}"
-        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("{address} is no address of this machine: give another one by {option}")
+        }
         _ => format!("{address} cannot be listened on ({error}): give another address by {option}"),
     }
 }
@@ -111,12 +111,18 @@ mod tests {
         let error = take("--http", &[Address(Some(two[0]))]).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(&two[0].to_string()), "{text}");
-        assert!(text.contains("--http (127.0.0.1:0 takes a free port)"), "{text}");
+        assert!(
+            text.contains("--http (127.0.0.1:0 takes a free port)"),
+            "{text}"
+        );
     }
 
     #[test]
     fn a_url_is_one_that_a_client_can_use() {
-        assert_eq!(url("http", ([0, 0, 0, 0], 80).into()), "http://127.0.0.1:80");
+        assert_eq!(
+            url("http", ([0, 0, 0, 0], 80).into()),
+            "http://127.0.0.1:80"
+        );
         assert_eq!(url("https", "[::]:1".parse().unwrap()), "https://[::1]:1");
     }
 }

@@ -12,7 +12,8 @@ const NAME: &str = "vigie default certificate";
 
 pub fn self_signed(today: Date) -> anyhow::Result<Certificate> {
     let not_after = today.saturating_add(jiff::Span::new().years(1));
-    let moment = |date: Date| date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
+    let moment =
+        |date: Date| date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, NAME);

@@ -85,7 +85,14 @@ pub fn text(rows: &[Row]) -> String {
         .set_header(["HOST", "PATH", "KIND", "BACKEND", "ENDPOINTS", "STATE"]);
     for row in rows.iter().take(ROWS) {
         let kind = row.kind.to_owned();
-        let cells = [&row.host, &row.path, &kind, &row.backend, &row.endpoints, &row.state];
+        let cells = [
+            &row.host,
+            &row.path,
+            &kind,
+            &row.backend,
+            &row.endpoints,
+            &row.state,
+        ];
         table.add_row(cells.map(|cell| printable(cell)));
     }
     let mut text = table.trim_fmt();

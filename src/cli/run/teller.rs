@@ -130,12 +130,20 @@ impl Teller {
             LoadKind::Live => format!("live: {changes}, {took}"),
             LoadKind::Reloaded => format!("reload: {changes}, {took}"),
             LoadKind::Refused { words, origin } => {
-                let by = origin.as_ref().map(|o| format!(" ({}, {})", o.object, o.field));
-                format!("refused: {words}{}; what ran goes on", by.unwrap_or_default())
+                let by = origin
+                    .as_ref()
+                    .map(|o| format!(" ({}, {})", o.object, o.field));
+                format!(
+                    "refused: {words}{}; what ran goes on",
+                    by.unwrap_or_default()
+                )
             }
             LoadKind::Failed { words } => format!("failed: {words}; it is tried again"),
             LoadKind::Ended { words } => {
-                format!("{} has ended: {words}; it is started again", self.found.capabilities)
+                format!(
+                    "{} has ended: {words}; it is started again",
+                    self.found.capabilities
+                )
             }
         };
         let nothing = matches!(load.kind, LoadKind::Nothing);
@@ -187,7 +195,10 @@ impl Teller {
                 true => "no routes".into(),
                 false => text(&rows),
             };
-            self.say_raw(&format!("\n{table}\n"), json!({"event": "routes", "routes": rows}))?;
+            self.say_raw(
+                &format!("\n{table}\n"),
+                json!({"event": "routes", "routes": rows}),
+            )?;
             self.told_rows = rows;
         }
         if !self.findings.told {
