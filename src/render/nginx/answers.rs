@@ -96,7 +96,12 @@ impl<'m> Context<'_, 'm> {
         }
     }
 
-    fn of_route<'p>(&mut self, route: &'m Route, host: &str, matchers: &'p [Matcher]) -> Location<'p>
+    fn of_route<'p>(
+        &mut self,
+        route: &'m Route,
+        host: &str,
+        matchers: &'p [Matcher],
+    ) -> Location<'p>
     where
         'm: 'p,
     {
@@ -116,7 +121,9 @@ impl<'m> Context<'_, 'm> {
                 .then(|| octets(&policy.body_limit)),
             https: policy.https_redirect.as_ref().map(|redirect| ToHttps {
                 code: limits::redirect_code(redirect.code),
-                port: self.https_port.map_or_else(String::new, |port| format!(":{port}")),
+                port: self
+                    .https_port
+                    .map_or_else(String::new, |port| format!(":{port}")),
                 uri: match redirect.strip_trailing_slash {
                     true => "request_uri_stripped",
                     false => "request_uri",
@@ -152,7 +159,10 @@ impl<'m> Context<'_, 'm> {
             Protocol::H2c | Protocol::Grpc => ("grpc", "grpc"),
             Protocol::Grpcs => ("grpc", "grpcs"),
         };
-        let upstream = match self.splits.variable(&forward.split, self.upstreams, &route.origin) {
+        let upstream = match self
+            .splits
+            .variable(&forward.split, self.upstreams, &route.origin)
+        {
             Some(variable) => format!("${variable}"),
             None => primary.to_string(),
         };
@@ -161,8 +171,14 @@ impl<'m> Context<'_, 'm> {
             module,
             scheme,
             upstream,
-            host: forward.upstream_host.as_ref().map(|h| Text::new(h.as_str())),
-            prefix: forward.forwarded_prefix.as_ref().map(|p| Text::new(p.as_str())),
+            host: forward
+                .upstream_host
+                .as_ref()
+                .map(|h| Text::new(h.as_str())),
+            prefix: forward
+                .forwarded_prefix
+                .as_ref()
+                .map(|p| Text::new(p.as_str())),
             timeouts: (*timeouts != Timeouts::default()).then(|| Seconds::of(timeouts)),
             rewrite: forward.rewrite.as_ref().map(|to| rewrite(to, &route.path)),
         })
@@ -233,7 +249,11 @@ fn rewrite(target: &names::Template, path: &PathMatch) -> Rewrite {
     }
     // nginx adds the query by itself.
     let wanted = target.parts().iter();
-    parts.extend(wanted.filter(|part| **part != TemplatePart::QuerySuffix).cloned());
+    parts.extend(
+        wanted
+            .filter(|part| **part != TemplatePart::QuerySuffix)
+            .cloned(),
+    );
     Rewrite {
         pattern: match target.highest_group() {
             0 => Literal::new("^"),

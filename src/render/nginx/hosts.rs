@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use askama::Template;
 
+use super::Placement;
 use super::answers::Context;
 use super::locations;
 use super::settings::default_certificate;
@@ -11,7 +12,6 @@ use super::sheet::{Sheet, Sheets, print};
 use super::splits::Splits;
 use super::upstreams::Written;
 use super::words::{Comment, Literal, as_pattern};
-use super::Placement;
 use crate::model::names::{CertificateId, HostMatch};
 use crate::model::{Host, Model};
 
@@ -56,7 +56,8 @@ pub fn write(
         certificates: Vec::new(),
         routes: Vec::new(),
     };
-    let catch_all = (!model.hosts.contains_key(&HostMatch::Any)).then_some((&HostMatch::Any, &nothing));
+    let catch_all =
+        (!model.hosts.contains_key(&HostMatch::Any)).then_some((&HostMatch::Any, &nothing));
     for (name, host) in model.hosts.iter().chain(catch_all) {
         let shown = name.to_string();
         let mut context = Context {
@@ -102,7 +103,9 @@ fn head<'a>(
         title: Comment::new(&name.to_string()),
         name: match name {
             HostMatch::Exact(name) => ServerName::Exact(name.as_str()),
-            HostMatch::Wildcard(rest) => ServerName::Wildcard(Literal::new(&as_pattern(rest.as_str()))),
+            HostMatch::Wildcard(rest) => {
+                ServerName::Wildcard(Literal::new(&as_pattern(rest.as_str())))
+            }
             HostMatch::Any => ServerName::Any,
         },
         http: &placement.http,

@@ -100,7 +100,10 @@ impl Tables {
         let each = || host.routes.iter().enumerate();
         for (number, route) in each() {
             if let PathMatch::Exact(path) = &route.path {
-                tables.exact.entry(path.as_str().into()).or_insert(Some(number));
+                tables
+                    .exact
+                    .entry(path.as_str().into())
+                    .or_insert(Some(number));
             }
         }
         for (number, route) in each() {
@@ -108,22 +111,36 @@ impl Tables {
                 let slashed = format!("{}/", path.as_str().trim_end_matches('/'));
                 tables.prefixes.entry(slashed).or_insert(Some(number));
                 if !path.is_root() {
-                    tables.exact.entry(path.as_str().into()).or_insert(Some(number));
+                    tables
+                        .exact
+                        .entry(path.as_str().into())
+                        .or_insert(Some(number));
                 }
             }
         }
         for (number, route) in each() {
             if let PathMatch::PlainPrefix(path) = &route.path {
-                tables.prefixes.entry(path.as_str().into()).or_insert(Some(number));
+                tables
+                    .prefixes
+                    .entry(path.as_str().into())
+                    .or_insert(Some(number));
             }
         }
-        tables.prefixes.entry(RoutePath::root().to_string()).or_insert(None);
+        tables
+            .prefixes
+            .entry(RoutePath::root().to_string())
+            .or_insert(None);
         tables
     }
 
     fn longest_prefix(&self, path: &str) -> Option<usize> {
-        let fitting = self.prefixes.iter().filter(|(p, _)| path.starts_with(p.as_str()));
-        fitting.max_by_key(|(p, _)| p.len()).and_then(|(_, route)| *route)
+        let fitting = self
+            .prefixes
+            .iter()
+            .filter(|(p, _)| path.starts_with(p.as_str()));
+        fitting
+            .max_by_key(|(p, _)| p.len())
+            .and_then(|(_, route)| *route)
     }
 
     /// Names what nginx would redirect by itself.
@@ -151,10 +168,16 @@ fn by_longest(host: &Host) -> Vec<Place<'_>> {
     tables.forbid_redirects(host);
     let mut matchers: BTreeMap<Option<usize>, Vec<Matcher>> = BTreeMap::new();
     for (path, route) in &tables.exact {
-        matchers.entry(*route).or_default().push(Matcher::exact(path));
+        matchers
+            .entry(*route)
+            .or_default()
+            .push(Matcher::exact(path));
     }
     for (path, route) in &tables.prefixes {
-        matchers.entry(*route).or_default().push(Matcher::prefix(path));
+        matchers
+            .entry(*route)
+            .or_default()
+            .push(Matcher::prefix(path));
     }
     let rest = matchers.remove(&None);
     let mut places: Vec<Place> = matchers

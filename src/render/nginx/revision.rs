@@ -35,7 +35,11 @@ pub fn revision_answer(bundle: &Bundle) -> &str {
         return "";
     };
     let answer = pieces.iter().find_map(|piece| match piece {
-        Piece::Text(text) => text.split_once("return 200 \"")?.1.split_once("\\n\"").map(|(a, _)| a),
+        Piece::Text(text) => text
+            .split_once("return 200 \"")?
+            .1
+            .split_once("\\n\"")
+            .map(|(a, _)| a),
         Piece::Endpoints(_) => None,
     });
     answer.unwrap_or_default()

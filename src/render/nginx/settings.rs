@@ -98,7 +98,9 @@ pub fn write(model: &Model, placement: &Placement, splits: usize, sheets: &mut S
         includes: with_revision(includes),
     });
     sheets.file(CONFIGURATION).add(&text);
-    sheets.file("conf/request.conf").add(&print(&request(model)));
+    sheets
+        .file("conf/request.conf")
+        .add(&print(&request(model)));
     sheets.file("conf/log.conf").add(&print(&LogConf));
 }
 

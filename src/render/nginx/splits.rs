@@ -120,8 +120,8 @@ pub struct Lack<'a> {
 pub fn lacks<'a>(split: &'a Split, upstreams: &Written) -> Vec<Lack<'a>> {
     let rules = split.rules.iter();
     let rules = rules.filter_map(|rule| {
-        let (what, fix) = cannot_read(rule)
-            .or_else(|| cannot_reach(split, &rule.upstream, upstreams))?;
+        let (what, fix) =
+            cannot_read(rule).or_else(|| cannot_reach(split, &rule.upstream, upstreams))?;
         Some(Lack {
             origin: &rule.origin,
             what,
@@ -163,7 +163,10 @@ type Reason = (&'static str, &'static str);
 fn cannot_read(rule: &SplitRule) -> Option<Reason> {
     if let ValueMatch::Regex(regex) = &rule.value {
         if limits::names_a_group(regex.source()) {
-            return Some(("named groups in a canary's pattern", "Use groups without names."));
+            return Some((
+                "named groups in a canary's pattern",
+                "Use groups without names.",
+            ));
         }
         if regex.source().starts_with('*') {
             return Some(("a pattern that begins with '*'", "Begin with '.*'."));
@@ -184,11 +187,15 @@ fn cannot_read(rule: &SplitRule) -> Option<Reason> {
 
 /// nginx drops headers with other names, those with '_' among them.
 fn is_read_header(name: &HeaderName) -> bool {
-    name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    name.as_str()
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn is_variable(name: &HeaderName) -> bool {
-    name.as_str().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+    name.as_str()
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 /// One location speaks one protocol.
@@ -215,7 +222,10 @@ fn conf(name: &str, split: &Split, origin: &Origin) -> SplitConf {
             rest: split.primary.clone(),
         });
     }
-    let groups: Vec<&[SplitRule]> = split.rules.chunk_by(|a, b| source(a) == source(b)).collect();
+    let groups: Vec<&[SplitRule]> = split
+        .rules
+        .chunk_by(|a, b| source(a) == source(b))
+        .collect();
     let mut maps = Vec::new();
     // From the last to the first, because each names the one after it.
     for (number, rules) in groups.iter().enumerate().rev() {

@@ -61,7 +61,9 @@ pub fn write<'a>(model: &'a Model, placement: &Placement, sheets: &mut Sheets) -
 /// The upstreams of a model, as if all could be written.
 pub fn protocols(model: &Model) -> Written<'_> {
     let upstreams = model.upstreams.iter();
-    upstreams.map(|(name, upstream)| (name, upstream.protocol)).collect()
+    upstreams
+        .map(|(name, upstream)| (name, upstream.protocol))
+        .collect()
 }
 
 fn file(name: &UpstreamName) -> String {
