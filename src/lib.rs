@@ -1,7 +1,55 @@
-//! Vigie, an ingress operator for Kubernetes.
+//! Vigie, an ingress operator for Kubernetes: it reads Ingresses, renders configuration for a stock
+//! nginx or HAProxy, has an agent beside the proxy load it, and says of every route whether it works
+//! and, where it does not, why.
+//!
+//! # How data flows
+//!
+//! ```text
+//!  source ─► snapshot ─► translate ─► model ─► render ─► bundle ─► agent ─► proxy
+//! (folder)   frozen      one pass,    hosts,   askama    files,    plan,
+//!            objects     findings     routes,  templates endpoints check,
+//!                        beside       upstreams          apart     load, prove
+//! ```
+//!
+//! Each step is a room, a module of that name; data walks in one direction. The pure half, from
+//! `snapshot` to `conditions`, has no clock, no disk, no network and no client (clippy.toml lists what
+//! it may not call), so equal input gives equal bytes. The shell talks to the world and decides
+//! nothing.
+//!
+//! # Invariants
+//!
+//! 1. Equal input, equal bytes: ordered maps, explicit tie-breaks (older first, then namespace and
+//!    name). The input is the snapshot and three explicit extras in `translate::Options`: what earlier
+//!    builds left to know (`Memory`), today's date, and what the proxy can do (`render::Capabilities`).
+//! 2. The core cannot fail. A user's mistake is a finding with an origin (`model::diagnostics`), and
+//!    its blast radius is that object: a broken object changes no byte of what others get.
+//! 3. Raw strings become newtypes (`model::names`) at the door; templates only print; escapers fail
+//!    closed. No input changes the parse tree of what is rendered.
+//! 4. What lies on the agent's disk is always the whole truth: a proxy restarted at any moment comes
+//!    up with it.
+//! 5. A refused configuration is never loaded; the running one stays.
+//! 6. What guards access and cannot be honoured closes its route with 503.
+//! 7. Private keys live in `model::PrivatePem` and in files that only the proxy reads: never in logs,
+//!    debug output or status.
+//!
+//! # Words
+//!
+//! *Source*: where objects come from. *Snapshot*: frozen objects of one moment. *Model*: the meaning,
+//! without any proxy. *Listener*, *host*, *route*, *match*, *upstream*, *endpoint*, *certificate*:
+//! what the model is made of. *Backend*: the reference that a user wrote. *Origin*: the object and
+//! field something comes from. *Finding* (`Diagnostic`): what is wrong, where, and how to mend it.
+//! *Conflict*: two objects claim one host and path; the oldest has it. *Bundle*: what one proxy gets.
+//! *Revision*: the digest that names its structure. *Load*: the agent takes a bundle into the proxy, by
+//! *live update* or by *reload*.
 
-// The pure half: no clock, no disk, no network, no client.
-pub mod model;
-pub mod render;
+// The pure half.
+pub mod api;
 pub mod snapshot;
+pub mod model;
 pub mod translate;
+pub mod render;
+pub mod conditions;
+
+// The shell.
+pub mod source;
+pub mod cli;

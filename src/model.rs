@@ -145,6 +145,18 @@ pub struct Forward {
     pub upstream_host: Option<HeaderValue>,
 }
 
+impl Forward {
+    /// Requests go there as they are.
+    pub fn to(primary: UpstreamName) -> Self {
+        Self {
+            split: Split::to(primary),
+            rewrite: None,
+            forwarded_prefix: None,
+            upstream_host: None,
+        }
+    }
+}
+
 /// Which upstream a request goes to: the first rule that holds, then a share, then the primary.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Split {

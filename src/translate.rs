@@ -4,14 +4,34 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+// In the order of a build.
+mod class;
+mod annotations;
+mod tls;
+mod ingress;
+mod routes;
+mod policy;
+mod action;
+mod service;
+mod slices;
+mod canary;
+
 use std::collections::BTreeMap;
 
 use ipnet::IpNet;
 use jiff::civil::Date;
 
 use crate::model::diagnostics::Diagnostic;
-use crate::model::{Certificate, Model};
+use crate::model::names::CertificateId;
+use crate::model::{Certificate, Listeners, Model};
 use crate::snapshot::{ObjectName, Snapshot};
+
+pub use annotations::{Annotation, Handling, TABLE as ANNOTATIONS};
+use class::Claimed;
+use ingress::Entry;
+use routes::Routes;
+use service::Upstreams;
+pub use tls::of_secret as certificate_of_secret;
 
 /// What a build reads beside the snapshot.
 #[derive(Clone, Debug)]
@@ -20,7 +40,9 @@ pub struct Options {
     /// Takes what no route takes, where no Ingress's own default backend does: a Service and its port
     /// (None: its only port).
     pub default_backend: Option<(ObjectName, Option<String>)>,
-    /// Served where no other certificate fits.
+    /// The Secret of the certificate that is served where no other fits.
+    pub default_certificate_secret: Option<ObjectName>,
+    /// Served where no other certificate fits and that Secret cannot be used either.
     pub default_certificate: Option<Certificate>,
     /// Every connection begins with a PROXY protocol header.
     pub proxy_protocol: bool,
@@ -70,10 +92,73 @@ pub struct Translation {
 }
 
 /// Builds the model of a snapshot.
-pub fn translate(_snapshot: &Snapshot, options: &Options) -> Translation {
+pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
+    let mut findings = Vec::new();
+    let mut upstreams = Upstreams::new(snapshot);
+
+    let claimed = class::claim(snapshot, &options.classes, &mut findings);
+    let tls = tls::tls(snapshot, options, &claimed, &mut findings);
+    let (canaries, mains): (Vec<&Claimed<'_>>, Vec<&Claimed<'_>>) =
+        claimed.iter().partition(|c| c.settings.canary.enabled);
+
+    let entries: Vec<Vec<Entry<'_>>> = mains
+        .iter()
+        .map(|claimed| ingress::entries(claimed, &mut findings))
+        .collect();
+    let mut routes = Routes::new(&tls, entries.iter().flatten());
+    for of_ingress in &entries {
+        for entry in of_ingress {
+            routes.add(entry, &mut upstreams, &mut findings);
+        }
+        policy::advise_redirect_loop(options, &tls, of_ingress, &mut findings);
+    }
+    for canary in canaries {
+        for entry in ingress::entries(canary, &mut findings) {
+            canary::add(&entry, &mut routes, &mut upstreams, &mut findings);
+        }
+    }
+    for of_ingress in &entries {
+        routes.add_app_root(of_ingress, &mut findings);
+        of_ingress
+            .iter()
+            .for_each(|entry| routes.add_trailing_slash(entry));
+    }
+    let mut fallback = None;
+    for claimed in mains {
+        let hosts = tls::rule_hosts(claimed);
+        if !hosts.is_empty() {
+            routes.add_default(claimed, hosts, &mut upstreams, &mut findings);
+        } else if let Some(route) = routes.alone(claimed, &mut upstreams, &mut findings) {
+            routes::hold_fallback(&mut fallback, route, &mut findings);
+        }
+    }
+    let fallback =
+        fallback.or_else(|| routes::class_default(options, &mut upstreams, &mut findings));
+
+    let hosts = routes.finish();
+    let (mut certificates, mut memory) = (tls.certificates, tls.memory);
+    let default_certificate =
+        tls::default_certificate(snapshot, options, &mut memory, &mut findings);
+    let default_certificate = default_certificate.map(|certificate| {
+        let id = CertificateId::default_certificate();
+        certificates.insert(id.clone(), certificate);
+        id
+    });
+    findings.sort();
+    findings.dedup();
     Translation {
-        model: Model::default(),
-        diagnostics: Vec::new(),
-        memory: options.memory.clone(),
+        model: Model {
+            listeners: Listeners {
+                proxy_protocol: options.proxy_protocol,
+                trusted_proxies: options.trusted_proxies.clone(),
+            },
+            hosts,
+            fallback,
+            upstreams: upstreams.built,
+            certificates,
+            default_certificate,
+        },
+        diagnostics: findings,
+        memory,
     }
 }

@@ -58,13 +58,12 @@ pub fn external_name(origin: Origin, service: &str, name: &str) -> Diagnostic {
     )
 }
 
-pub fn tls_secret_not_found(origin: Origin, secret: &str, host: &str) -> Diagnostic {
+/// `served` is a sentence that says what is served instead.
+pub fn tls_secret_not_found(origin: Origin, secret: &str, host: &str, served: &str) -> Diagnostic {
     Diagnostic::new(
         Code::RH206,
         origin,
-        format!(
-            "Secret {secret} for host {host} does not exist; the default certificate is served."
-        ),
+        format!("Secret {secret} for host {host} does not exist. {served}"),
         "Create it in this namespace, or correct spec.tls.secretName.",
     )
 }
@@ -82,7 +81,13 @@ pub fn tls_secret_invalid(origin: Origin, secret: &str, why: &str, served: &str)
     )
 }
 
-pub fn tls_host_mismatch(origin: Origin, secret: &str, host: &str, names: &[String]) -> Diagnostic {
+pub fn tls_host_mismatch(
+    origin: Origin,
+    secret: &str,
+    host: &str,
+    names: &[String],
+    served: &str,
+) -> Diagnostic {
     let covers = match names {
         [] => "no name".to_owned(),
         names => names.join(", "),
@@ -90,7 +95,7 @@ pub fn tls_host_mismatch(origin: Origin, secret: &str, host: &str, names: &[Stri
     Diagnostic::new(
         Code::RH208,
         origin,
-        format!("The certificate of Secret {secret} is for {covers}, not for {host}."),
+        format!("The certificate of Secret {secret} is for {covers}, not for {host}. {served}"),
         format!("Issue a certificate for {host}."),
     )
 }

@@ -52,6 +52,16 @@ impl fmt::Display for HeaderName {
 pub struct HeaderValue(String);
 
 impl HeaderValue {
+    /// The value that chooses a canary.
+    pub fn always() -> Self {
+        Self("always".into())
+    }
+
+    /// The value that refuses a canary.
+    pub fn never() -> Self {
+        Self("never".into())
+    }
+
     pub fn as_str(&self) -> &str {
         &self.0
     }

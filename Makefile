@@ -1,0 +1,38 @@
+# Few targets; CI calls the same. Everything that is slow to make lies in caches outside the checkout.
+.PHONY: run test check bless proxies crds bench fuzz soak
+
+# Serves examples/hello with both proxies on free ports, with demo backends that answer.
+run: proxies
+	cargo build --quiet --bin vigie --example backend
+	scripts/demo.sh
+
+# Everything that must hold: what CI calls.
+test: proxies check
+	cargo test --quiet
+
+# Format, lints and licences: quick, before every commit.
+check:
+	cargo fmt --check
+	cargo clippy --quiet --all-targets -- -D warnings
+	scripts/deny.sh
+
+# Writes the expected files of cases, and generated files, anew.
+bless: proxies
+	BLESS=1 cargo test --quiet
+
+# Puts nginx and HAProxy into a cache outside the checkout.
+proxies:
+	scripts/proxies.sh
+
+crds:
+	cargo run --quiet -- crds > crds/routehealths.yaml
+
+# Figures, as ratios against a baseline of the same run.
+bench: proxies
+	cargo bench --quiet
+
+# Long rounds, for changes that touch readers and renderers.
+soak: fuzz
+
+fuzz:
+	scripts/fuzz.sh

@@ -1,0 +1,494 @@
+//! The one table of annotations: each name with what it does, an example, what is allowed, and how
+//! it is handled. An annotation is added here, gets a field of `Settings` and a reader in `parse`.
+
+use super::parse;
+use super::{Problem, Settings};
+
+/// One annotation, without its prefix.
+pub struct Annotation {
+    pub name: &'static str,
+    /// What it does, in sentences for the reference.
+    pub doc: &'static str,
+    pub example: &'static str,
+    /// What is allowed, in the imperative; the help line of a finding.
+    pub allowed: &'static str,
+    pub handling: Handling,
+}
+
+pub enum Handling {
+    /// Read into the settings. `guards`: a bad value closes the route. `steers`: it decides where a
+    /// request goes, so a bad value is an error.
+    Honoured {
+        read: fn(&mut Settings, &str) -> Result<(), Problem>,
+        guards: bool,
+        steers: bool,
+    },
+    /// Known, reported, not honoured. `guards`: the route is closed. `inert`: values that ask for
+    /// nothing, because they are what happens anyway.
+    NotYet {
+        guards: bool,
+        inert: &'static [&'static str],
+    },
+    /// ingress-nginx never or no longer read it; `instead` says what to do.
+    Nothing { instead: &'static str },
+}
+
+impl Annotation {
+    /// Whether it is meant to keep somebody out.
+    pub fn guards(&self) -> bool {
+        match self.handling {
+            Handling::Honoured { guards, .. } | Handling::NotYet { guards, .. } => guards,
+            Handling::Nothing { .. } => false,
+        }
+    }
+}
+
+/// The entry of a name without prefix.
+pub fn find(name: &str) -> Option<&'static Annotation> {
+    TABLE.iter().find(|entry| entry.name == name)
+}
+
+/// The entry whose name is nearest to a misspelt one, if it is near enough to be meant.
+pub fn nearest(name: &str) -> Option<&'static Annotation> {
+    let near = TABLE
+        .iter()
+        .map(|entry| (strsim::damerau_levenshtein(entry.name, name), entry));
+    let (distance, entry) = near.min_by_key(|(distance, _)| *distance)?;
+    (distance <= 2.max(name.len() / 6)).then_some(entry)
+}
+
+const fn honoured(
+    name: &'static str,
+    read: fn(&mut Settings, &str) -> Result<(), Problem>,
+    doc: &'static str,
+    example: &'static str,
+    allowed: &'static str,
+) -> Annotation {
+    let handling = Handling::Honoured {
+        read,
+        guards: false,
+        steers: false,
+    };
+    Annotation {
+        name,
+        doc,
+        example,
+        allowed,
+        handling,
+    }
+}
+
+/// As `honoured`, for what decides where a request goes.
+const fn steering(
+    name: &'static str,
+    read: fn(&mut Settings, &str) -> Result<(), Problem>,
+    doc: &'static str,
+    example: &'static str,
+    allowed: &'static str,
+) -> Annotation {
+    let handling = Handling::Honoured {
+        read,
+        guards: false,
+        steers: true,
+    };
+    Annotation {
+        name,
+        doc,
+        example,
+        allowed,
+        handling,
+    }
+}
+
+/// As `honoured`, for what keeps somebody out.
+const fn guarding(
+    name: &'static str,
+    read: fn(&mut Settings, &str) -> Result<(), Problem>,
+    doc: &'static str,
+    example: &'static str,
+    allowed: &'static str,
+) -> Annotation {
+    let handling = Handling::Honoured {
+        read,
+        guards: true,
+        steers: false,
+    };
+    Annotation {
+        name,
+        doc,
+        example,
+        allowed,
+        handling,
+    }
+}
+
+const fn later(name: &'static str, inert: &'static [&'static str]) -> Annotation {
+    let handling = Handling::NotYet {
+        guards: false,
+        inert,
+    };
+    Annotation {
+        name,
+        doc: "",
+        example: "",
+        allowed: "",
+        handling,
+    }
+}
+
+/// As `later`, for what keeps somebody out.
+const fn later_guard(name: &'static str, inert: &'static [&'static str]) -> Annotation {
+    let handling = Handling::NotYet {
+        guards: true,
+        inert,
+    };
+    Annotation {
+        name,
+        doc: "",
+        example: "",
+        allowed: "",
+        handling,
+    }
+}
+
+const fn nothing(name: &'static str, instead: &'static str) -> Annotation {
+    Annotation {
+        name,
+        doc: "",
+        example: "",
+        allowed: "",
+        handling: Handling::Nothing { instead },
+    }
+}
+
+pub static TABLE: &[Annotation] = &[
+    steering(
+        "rewrite-target",
+        parse::rewrite_target,
+        "Replaces the whole path before the request goes to the backend; the query stays. $1 to $9 are groups of the path's regular expression. A URL redirects there with 302.",
+        "/$2",
+        "Use a path such as /$2, or a URL.",
+    ),
+    honoured(
+        "use-regex",
+        parse::use_regex,
+        "Reads paths of type ImplementationSpecific as regular expressions. With path semantics ingress-nginx: every path of the host, ignoring case.",
+        "true",
+        "Use \"true\" or \"false\".",
+    ),
+    honoured(
+        "x-forwarded-prefix",
+        parse::x_forwarded_prefix,
+        "Sent to the backend as X-Forwarded-Prefix, together with rewrite-target only.",
+        "/shop",
+        "Use a path such as /shop.",
+    ),
+    steering(
+        "app-root",
+        parse::app_root,
+        "Redirects / to this path with 302.",
+        "/app",
+        "Use an absolute path such as /app.",
+    ),
+    honoured(
+        "ssl-redirect",
+        parse::ssl_redirect,
+        "Whether requests by http are redirected to https with 308 where the host has TLS. Default true.",
+        "false",
+        "Use \"true\" or \"false\".",
+    ),
+    honoured(
+        "force-ssl-redirect",
+        parse::force_ssl_redirect,
+        "Redirects requests by http to https even where the host has no TLS here. Default false.",
+        "true",
+        "Use \"true\" or \"false\".",
+    ),
+    steering(
+        "permanent-redirect",
+        parse::permanent_redirect,
+        "Answers every request with a redirect to this URL or path; $request_uri, $host and $scheme are put in.",
+        "https://new.example.com$request_uri",
+        "Use a URL or an absolute path.",
+    ),
+    honoured(
+        "permanent-redirect-code",
+        parse::permanent_redirect_code,
+        "The code of permanent-redirect. Default 301.",
+        "308",
+        "Use a code between 300 and 308.",
+    ),
+    steering(
+        "temporal-redirect",
+        parse::temporal_redirect,
+        "As permanent-redirect, with 302; where both are given, this one decides.",
+        "https://status.example.com",
+        "Use a URL or an absolute path.",
+    ),
+    honoured(
+        "temporal-redirect-code",
+        parse::temporal_redirect_code,
+        "The code of temporal-redirect. Default 302.",
+        "307",
+        "Use a code between 300 and 307.",
+    ),
+    steering(
+        "backend-protocol",
+        parse::backend_protocol,
+        "What is spoken to the endpoints. Default: the Service port's appProtocol, otherwise HTTP.",
+        "HTTPS",
+        "Use HTTP, HTTPS, GRPC or GRPCS.",
+    ),
+    honoured(
+        "proxy-connect-timeout",
+        parse::proxy_connect_timeout,
+        "Seconds to wait for a connection to an endpoint. Default 5.",
+        "10",
+        "Use a whole number of seconds without a unit.",
+    ),
+    honoured(
+        "proxy-read-timeout",
+        parse::proxy_read_timeout,
+        "Seconds between two reads from an endpoint. Default 60.",
+        "120",
+        "Use a whole number of seconds without a unit.",
+    ),
+    honoured(
+        "proxy-send-timeout",
+        parse::proxy_send_timeout,
+        "Seconds between two writes to an endpoint. Default 60.",
+        "120",
+        "Use a whole number of seconds without a unit.",
+    ),
+    honoured(
+        "proxy-body-size",
+        parse::proxy_body_size,
+        "The largest request body; a larger one gets 413. 0 is no limit. Default 1m.",
+        "20m",
+        "Use a number with k, m or g, such as 20m.",
+    ),
+    honoured(
+        "upstream-vhost",
+        parse::upstream_vhost,
+        "Sent to the backend as Host; $service_name, $namespace and $service_port are put in.",
+        "$service_name.$namespace.svc.cluster.local",
+        "Use a host with an optional port.",
+    ),
+    honoured(
+        "service-upstream",
+        parse::service_upstream,
+        "Sends requests to the Service's cluster IP instead of its endpoints. Default false.",
+        "true",
+        "Use \"true\" or \"false\".",
+    ),
+    guarding(
+        "allowlist-source-range",
+        parse::allowlist_source_range,
+        "Only these client addresses may use the route; others get 403.",
+        "10.0.0.0/8,192.168.1.7",
+        "Use addresses and networks such as 10.0.0.0/8, separated by commas.",
+    ),
+    guarding(
+        "whitelist-source-range",
+        parse::whitelist_source_range,
+        "The older name of allowlist-source-range.",
+        "10.0.0.0/8",
+        "Use addresses and networks such as 10.0.0.0/8, separated by commas.",
+    ),
+    guarding(
+        "denylist-source-range",
+        parse::denylist_source_range,
+        "These client addresses get 403, before any allow-list.",
+        "203.0.113.0/24",
+        "Use addresses and networks such as 10.0.0.0/8, separated by commas.",
+    ),
+    steering(
+        "canary",
+        parse::canary,
+        "Makes this Ingress another version of the same hosts and paths, chosen by the annotations below. Any number of canaries may stand beside the main Ingress.",
+        "true",
+        "Use \"true\" or \"false\".",
+    ),
+    honoured(
+        "canary-by-header",
+        parse::canary_by_header,
+        "The header that decides: always chooses the canary, never the main version.",
+        "X-Canary",
+        "Use a header name.",
+    ),
+    honoured(
+        "canary-by-header-value",
+        parse::canary_by_header_value,
+        "The header's value that chooses the canary, instead of always.",
+        "beta",
+        "Use a header value.",
+    ),
+    honoured(
+        "canary-by-header-pattern",
+        parse::canary_by_header_pattern,
+        "A regular expression; a header value in which it is found chooses the canary.",
+        "^v[0-9]+$",
+        "Use a regular expression.",
+    ),
+    honoured(
+        "canary-by-cookie",
+        parse::canary_by_cookie,
+        "The cookie that decides: always chooses the canary, never the main version.",
+        "canary",
+        "Use a cookie name.",
+    ),
+    honoured(
+        "canary-weight",
+        parse::canary_weight,
+        "The share of other requests that goes to the canary, out of canary-weight-total.",
+        "20",
+        "Use a whole number.",
+    ),
+    honoured(
+        "canary-weight-total",
+        parse::canary_weight_total,
+        "What canary-weight counts as the whole. Default and least 100.",
+        "1000",
+        "Use a whole number.",
+    ),
+    later("proxy-buffer-size", &[]),
+    later("proxy-buffering", &["off"]),
+    later("proxy-request-buffering", &["off"]),
+    later_guard("auth-type", &[]),
+    later_guard("auth-secret", &[]),
+    later("auth-secret-type", &[]),
+    later("auth-realm", &[]),
+    later_guard("auth-url", &[]),
+    later_guard("auth-signin", &[]),
+    later("auth-response-headers", &[]),
+    later("auth-request-redirect", &[]),
+    later("enable-cors", &["false"]),
+    later("cors-allow-origin", &[]),
+    later("cors-allow-methods", &[]),
+    later("cors-allow-headers", &[]),
+    later("cors-allow-credentials", &[]),
+    later("cors-expose-headers", &[]),
+    later("cors-max-age", &[]),
+    later("affinity", &[]),
+    later("session-cookie-name", &[]),
+    later("session-cookie-path", &[]),
+    later("session-cookie-max-age", &[]),
+    later("session-cookie-expires", &[]),
+    later("session-cookie-samesite", &[]),
+    later("session-cookie-secure", &[]),
+    later("session-cookie-domain", &[]),
+    later("from-to-www-redirect", &["false"]),
+    later("ssl-passthrough", &["false"]),
+    later_guard("limit-rps", &["0"]),
+    later_guard("limit-rpm", &["0"]),
+    later_guard("limit-connections", &["0"]),
+    later("limit-burst-multiplier", &[]),
+    later("limit-allowlist", &[]),
+    later("limit-whitelist", &[]),
+    later_guard("limit-rate", &["0"]),
+    later("limit-rate-after", &["0"]),
+    later("custom-http-errors", &[]),
+    later("default-backend", &[]),
+    later("custom-headers", &[]),
+    later("server-alias", &[]),
+    later_guard("auth-tls-secret", &[]),
+    later_guard("auth-tls-verify-client", &["off"]),
+    later("auth-tls-verify-depth", &[]),
+    later("auth-tls-pass-certificate-to-upstream", &["false"]),
+    later_guard("auth-tls-match-cn", &[]),
+    later("auth-tls-error-page", &[]),
+    later("proxy-ssl-secret", &[]),
+    later_guard("proxy-ssl-verify", &["off"]),
+    later("proxy-ssl-verify-depth", &[]),
+    later("proxy-ssl-name", &[]),
+    later("proxy-ssl-server-name", &["on"]),
+    later("proxy-ssl-protocols", &[]),
+    later("proxy-ssl-ciphers", &[]),
+    later("proxy-next-upstream", &[]),
+    later("proxy-next-upstream-timeout", &["0"]),
+    later("proxy-next-upstream-tries", &[]),
+    later("client-body-buffer-size", &[]),
+    later("proxy-buffers-number", &[]),
+    later("proxy-busy-buffers-size", &[]),
+    later("proxy-max-temp-file-size", &[]),
+    later("proxy-http-version", &["1.1"]),
+    later("proxy-redirect-from", &["off"]),
+    later("proxy-redirect-to", &["off"]),
+    later("proxy-cookie-path", &["off"]),
+    later("proxy-cookie-domain", &["off"]),
+    later("affinity-mode", &[]),
+    later("affinity-canary-behavior", &[]),
+    later("session-cookie-change-on-failure", &["false"]),
+    later("session-cookie-conditional-samesite-none", &["false"]),
+    later("upstream-hash-by", &[]),
+    later("load-balance", &["round_robin"]),
+    later("auth-method", &[]),
+    later("auth-signin-redirect-param", &[]),
+    later("auth-proxy-set-headers", &[]),
+    later("auth-always-set-cookie", &["false"]),
+    later("enable-global-auth", &["true", "false"]),
+    later_guard("satisfy", &["all"]),
+    later("preserve-trailing-slash", &[]),
+    later("enable-access-log", &["true"]),
+    later("disable-proxy-intercept-errors", &[]),
+    later("relative-redirects", &[]),
+    later("use-port-in-redirects", &["false"]),
+    later("ssl-ciphers", &[]),
+    later("ssl-prefer-server-ciphers", &[]),
+    later("connection-proxy-header", &[]),
+    later("mirror-target", &[]),
+    later("mirror-request-body", &[]),
+    later("mirror-host", &[]),
+    later("configuration-snippet", &[]),
+    later("server-snippet", &[]),
+    later_guard("auth-snippet", &[]),
+    later("stream-snippet", &[]),
+    later("modsecurity-snippet", &[]),
+    later("enable-modsecurity", &["false"]),
+    later("enable-owasp-core-rules", &["false"]),
+    later("modsecurity-transaction-id", &[]),
+    later("auth-cache-key", &[]),
+    later("auth-cache-duration", &[]),
+    later("auth-keepalive", &[]),
+    later("auth-keepalive-requests", &[]),
+    later("auth-keepalive-timeout", &[]),
+    later("auth-keepalive-share-vars", &[]),
+    later("upstream-hash-by-subset", &["false"]),
+    later("upstream-hash-by-subset-size", &[]),
+    later("enable-opentelemetry", &["false"]),
+    later("opentelemetry-trust-incoming-span", &[]),
+    later("opentelemetry-operation-name", &[]),
+    later("enable-rewrite-log", &["false"]),
+    later("http2-push-preload", &["false"]),
+    later("fastcgi-index", &[]),
+    later("fastcgi-params-configmap", &[]),
+    later("probe", &[]),
+    later("probe-path", &[]),
+    later("probe-port", &[]),
+    later("probe-host", &[]),
+    later("probe-status", &[]),
+    later("probe-period", &[]),
+    later("probe-timeout", &[]),
+    later("failure-threshold", &[]),
+    later("success-threshold", &[]),
+    later("prefix-check", &[]),
+    later("app-base-path", &[]),
+    later("ejection", &[]),
+    later("keep-percent", &[]),
+    later("below-keep", &[]),
+    nothing("secure-backends", "Use backend-protocol: HTTPS."),
+    nothing("session-cookie-hash", "Remove it."),
+    nothing(
+        "proxy-set-headers",
+        "Remove it; headers cannot be set by annotation.",
+    ),
+    nothing("client-max-body-size", "Use proxy-body-size."),
+    nothing(
+        "large-client-header-buffers",
+        "Remove it; large headers are accepted.",
+    ),
+    nothing(
+        "enable-websockets",
+        "Remove it; WebSocket works without configuration.",
+    ),
+];

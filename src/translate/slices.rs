@@ -1,0 +1,86 @@
+//! EndpointSlices of a Service → the endpoints of one of its ports that take requests now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+use super::service::valid_port;
+use crate::model::Endpoint;
+
+/// What the slices of a Service hold for one port.
+#[derive(Default)]
+pub struct Found {
+    pub slices: usize,
+    /// By address and port; the same one in several slices is one endpoint.
+    pub endpoints: BTreeMap<Endpoint, State>,
+    /// Names of ports of slices that lack the wanted one.
+    pub other_ports: BTreeSet<String>,
+}
+
+/// The strongest thing that any slice says.
+#[derive(Clone, Copy, Default)]
+pub struct State {
+    ready: bool,
+    /// Terminating, and still serving.
+    draining: bool,
+}
+
+impl Found {
+    /// Topology hints are ignored, and so are slices of type FQDN, which no address is in.
+    pub fn of<'s>(slices: impl Iterator<Item = &'s EndpointSlice>, port_name: &str) -> Self {
+        let mut found = Self::default();
+        for slice in slices {
+            found.slices += 1;
+            let ports = slice.ports.as_deref().unwrap_or_default();
+            let named = |name: Option<&String>| name.map_or("", String::as_str) == port_name;
+            let port = ports.iter().find(|port| named(port.name.as_ref()));
+            let Some(port) = port.and_then(|port| port.port).and_then(valid_port) else {
+                found
+                    .other_ports
+                    .extend(ports.iter().map(|p| p.name.clone().unwrap_or_default()));
+                continue;
+            };
+            for endpoint in &slice.endpoints {
+                let conditions = endpoint.conditions.as_ref();
+                let said = |value: Option<bool>, missing: bool| value.unwrap_or(missing);
+                let ready = said(conditions.and_then(|c| c.ready), true);
+                let serving = said(conditions.and_then(|c| c.serving), ready);
+                let terminating = said(conditions.and_then(|c| c.terminating), false);
+                for address in endpoint
+                    .addresses
+                    .iter()
+                    .filter_map(|a| a.parse::<IpAddr>().ok())
+                {
+                    let state = found
+                        .endpoints
+                        .entry(Endpoint { address, port })
+                        .or_default();
+                    state.ready |= ready;
+                    state.draining |= serving && terminating;
+                }
+            }
+        }
+        found
+    }
+
+    /// The ready endpoints; where there is none, those that still serve while they terminate. Of a
+    /// dual-stack Service only one family, since both lead to the same pods: IPv4 if it has any.
+    pub fn in_rotation(&self) -> Vec<Endpoint> {
+        let pick = |wanted: fn(&State) -> bool| -> Vec<Endpoint> {
+            self.endpoints
+                .iter()
+                .filter(|(_, s)| wanted(s))
+                .map(|(e, _)| *e)
+                .collect()
+        };
+        let mut chosen = pick(|state| state.ready);
+        if chosen.is_empty() {
+            chosen = pick(|state| state.draining);
+        }
+        if chosen.iter().any(|endpoint| endpoint.address.is_ipv4()) {
+            chosen.retain(|endpoint| endpoint.address.is_ipv4());
+        }
+        chosen
+    }
+}

@@ -1,0 +1,3 @@
+//! The one integration test binary: linking once is the time it takes to run most tests.
+
+mod support;
