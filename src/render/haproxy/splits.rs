@@ -74,9 +74,7 @@ pub fn sorted(split: &Split) -> (Vec<&SplitRule>, Vec<&SplitRule>) {
 /// by commas, which equals no single one.
 fn header(id: &str, name: &str) -> String {
     let name = patterns::literal(name);
-    format!(
-        "^{id}(?!(?s:.*)\\r\\n{name}:(?s:.*)\\r\\n{name}:)(?s:.*)\\r\\n{name}:\\x20"
-    )
+    format!("^{id}(?!(?s:.*)\\r\\n{name}:(?s:.*)\\r\\n{name}:)(?s:.*)\\r\\n{name}:\\x20")
 }
 
 /// The first cookie of a name: those before it are walked over one by one.
@@ -109,7 +107,7 @@ pub fn cover(from: u32, to: u32) -> Vec<String> {
     while at < to {
         let mut size = 1;
         let mut digits = 4;
-        while digits > 0 && at % (size * 10) == 0 && at + size * 10 <= to {
+        while digits > 0 && at.is_multiple_of(size * 10) && at + size * 10 <= to {
             size *= 10;
             digits -= 1;
         }
