@@ -49,3 +49,7 @@ pub mod model;
 pub mod translate;
 pub mod render;
 pub mod conditions;
+
+// The shell.
+pub mod source;
+pub mod cli;

@@ -54,8 +54,7 @@ pub fn all() -> Vec<Case> {
 impl Case {
     fn open(dir: PathBuf) -> Self {
         let name = dir.file_name().expect("a folder has a name").to_string_lossy().into_owned();
-        let expect = Expectations::read(&dir.join("expect.yaml"))
-            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        let expect = Expectations::load(&dir).unwrap_or_else(|error| panic!("{name}: {error}"));
         let manifests: Vec<PathBuf> = std::fs::read_dir(&dir)
             .expect("the case can be read")
             .map(|entry| entry.expect("an entry of the case").path())
@@ -73,10 +72,12 @@ impl Case {
 
     /// What the manifests mean, and everything that is to be told of them.
     pub fn translate(&self) -> (Translation, Vec<Diagnostic>) {
-        let snapshot = self.build.stand_in(&self.folder.snapshot);
+        let (snapshot, of_options) =
+            self.build.stand_in(&self.folder.snapshot).expect("stand-ins are addresses");
         let options = self.build.options(TODAY, Some(crate::support::default_certificate()));
         let mut translation = translate(&snapshot, &options);
         let mut findings = self.folder.diagnostics.clone();
+        findings.extend(of_options);
         findings.append(&mut translation.diagnostics);
         findings.sort();
         (translation, findings)

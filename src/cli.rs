@@ -1,0 +1,62 @@
+//! The command line: it reads arguments, wires the rooms together and prints. Exit codes: 0 good,
+//! 1 findings of severity error, 2 misuse.
+
+pub mod options;
+
+mod crds;
+mod lint;
+mod render;
+mod report;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+const GOOD: u8 = 0;
+const FINDINGS: u8 = 1;
+const MISUSE: u8 = 2;
+
+#[derive(Debug, Parser)]
+#[command(name = "vigie", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Tell what is wrong with manifests, and where
+    Lint(lint::LintArgs),
+    /// Write the configuration that would run
+    Render(render::RenderArgs),
+    /// Print the definition of the RouteHealth resource
+    Crds,
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let code = match cli.command {
+        Command::Lint(args) => lint::lint(&args),
+        Command::Render(args) => render::render(&args),
+        Command::Crds => crds::crds(),
+    };
+    match code {
+        Ok(code) => ExitCode::from(code),
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(GOOD),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(MISUSE)
+        }
+    }
+}
+
+/// Whoever read the output has seen enough, as `head` has.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests;
