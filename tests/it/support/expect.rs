@@ -71,6 +71,7 @@ struct Entry {
     to: Option<String>,
 
     headers: Fields<String>,
+    header_bytes: Option<usize>,
     body: Option<String>,
     body_bytes: Option<usize>,
     chunked: bool,

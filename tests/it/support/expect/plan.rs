@@ -173,6 +173,9 @@ impl Entry {
             let values: Vec<_> = values.map(|value| (name.clone(), value.clone())).collect();
             request.headers.splice(at..at, values);
         }
+        if let Some(length) = self.header_bytes {
+            request = request.header("x-filler", &"x".repeat(length));
+        }
         request
     }
 }
