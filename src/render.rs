@@ -10,6 +10,7 @@
 
 pub mod bundle;
 pub mod capabilities;
+pub mod haproxy;
 
 use std::net::SocketAddr;
 
@@ -24,6 +25,8 @@ pub struct Placement {
     pub http: Vec<SocketAddr>,
     /// Where https is accepted; empty for none.
     pub https: Vec<SocketAddr>,
+    /// The port that clients know https by, where a redirect must name it; None is 443.
+    pub https_redirect_port: Option<u16>,
     /// The agent's DNS, which nginx asks for endpoints: one address for about 250 upstreams.
     pub resolvers: Vec<SocketAddr>,
 }

@@ -48,6 +48,10 @@ pub struct RenderArgs {
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:443")]
     https: Vec<SocketAddr>,
 
+    /// The port that clients know https by, for redirects; default: 443
+    #[arg(long, value_name = "PORT")]
+    https_redirect_port: Option<u16>,
+
     /// Where nginx asks for endpoints (repeatable); default: 127.0.0.1:10053 and, with many
     /// upstreams, the ports after it
     #[arg(long, value_name = "ADDRESS")]
@@ -72,6 +76,7 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
     let placement = Placement {
         http: args.http.clone(),
         https: args.https.clone(),
+        https_redirect_port: args.https_redirect_port,
         resolvers: resolvers(&args.resolver, model.upstreams.len()),
     };
     let bundle = bundle(model, &capabilities, &placement);

@@ -1,0 +1,276 @@
+//! nginx as a child process: signals to its master, proof by the answer of a private socket and by
+//! the titles of its workers, endpoints by our DNS.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio::process::Command;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::plan::Plan;
+use crate::render::bundle::{Bundle, ProxyKind};
+
+use super::directory::Directory;
+use super::dns::{Zone, Zones};
+use super::driver::{Driver, DriverError, Ended, Output, Verdict};
+use super::process::{GLANCE, Process};
+use super::words::Refusal;
+
+/// A configuration of ten thousand hosts takes some seconds to come up.
+const PROOF: Duration = Duration::from_secs(30);
+
+/// nginx asks again every second; a name that it has not asked for by then is not in use.
+const ASKED: Duration = Duration::from_secs(3);
+
+/// The names that nginx asks for, and what they are answered with.
+pub type ZoneOf = fn(&Bundle) -> Zone;
+
+/// What the private socket answers once a bundle is loaded.
+pub type ProofOf = fn(&Bundle) -> String;
+
+pub struct Nginx {
+    pub binary: PathBuf,
+    pub current: PathBuf,
+    pub run: PathBuf,
+    pub output: Output,
+    pub zones: Zones,
+    pub zone_of: ZoneOf,
+    pub proof_of: ProofOf,
+    process: Option<Process>,
+}
+
+impl Nginx {
+    /// Name of the socket below the bundle's directory.
+    const REVISION_SOCKET: &str = "revision.sock";
+
+    pub fn new(
+        binary: PathBuf,
+        directory: &Directory,
+        output: Output,
+        zones: Zones,
+        zone_of: ZoneOf,
+        proof_of: ProofOf,
+    ) -> Self {
+        Self {
+            binary,
+            current: directory.current(),
+            run: directory.run(),
+            output,
+            zones,
+            zone_of,
+            proof_of,
+            process: None,
+        }
+    }
+
+    /// The working directory never goes away, unlike a generation; sockets in a configuration are
+    /// relative to it, all else to the prefix.
+    fn command(&self, prefix: &Path) -> Command {
+        let mut command = Command::new(&self.binary);
+        let root = self.run.parent().unwrap_or(&self.run);
+        command
+            .current_dir(root)
+            .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
+            .arg(prefix);
+        command
+    }
+
+    /// Waits until the new revision is answered and no worker of `old` takes new connections: old
+    /// ones answer for up to 0.1 s after the first new answer.
+    async fn prove(
+        &mut self,
+        bundle: &Bundle,
+        old: &BTreeSet<i32>,
+        since: u64,
+    ) -> Result<(), String> {
+        let expected = (self.proof_of)(bundle);
+        let deadline = Instant::now() + PROOF;
+        let mut answered = false;
+        loop {
+            let Some(process) = &mut self.process else {
+                return Err("it is not running".into());
+            };
+            if let Some(status) = process.is_over() {
+                let status = super::driver::status_words(status);
+                // Its last words may come a moment after its end.
+                let ended = process.ended().await;
+                self.process = None;
+                return Err(ended.words.unwrap_or(status));
+            }
+            if let Some(words) = process.failure_since(since) {
+                return Err(words);
+            }
+            let workers = serving_workers(process.pid());
+            answered = answered || self.revision().await.is_ok_and(|r| r == expected);
+            if answered && old.is_disjoint(&workers) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                let waiting = match answered {
+                    true => "workers of the old configuration still take connections",
+                    false => "the new revision is not answered",
+                };
+                return Err(format!("{waiting} after {} s", PROOF.as_secs()));
+            }
+            sleep(GLANCE).await;
+        }
+    }
+
+    /// What the running configuration calls itself.
+    async fn revision(&self) -> io::Result<String> {
+        let socket = self.run.join(Self::REVISION_SOCKET);
+        let ask = async {
+            let mut stream = UnixStream::connect(socket).await?;
+            stream
+                .write_all(b"GET / HTTP/1.0\r\nHost: vigie\r\n\r\n")
+                .await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.trim());
+            Ok(body.unwrap_or_default().to_owned())
+        };
+        timeout(Duration::from_secs(1), ask)
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Names that are new, or answered otherwise than before.
+    fn changed_names(old: &Zone, new: &Zone) -> BTreeSet<String> {
+        let differs = |(name, addresses): &(&String, &Vec<std::net::IpAddr>)| {
+            old.get(*name) != Some(addresses)
+        };
+        let names = new.iter().filter(differs);
+        names.map(|(name, _)| name.clone()).collect()
+    }
+}
+
+impl Driver for Nginx {
+    /// Endpoints are asked for by DNS. Certificate files are named by variables, so that workers
+    /// read them again when they change.
+    fn takes_live(&self, plan: &Plan) -> bool {
+        plan.parts.is_empty()
+    }
+
+    async fn check(&self, directory: &Path, bundle: &Bundle) -> Result<Verdict, DriverError> {
+        let output = self
+            .command(directory)
+            .args(["-t", "-q"])
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|source| DriverError::Run {
+                binary: self.binary.clone(),
+                source,
+            })?;
+        if output.status.success() {
+            return Ok(Verdict::Accepted);
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        Ok(Verdict::Refused(Refusal::read(&said, bundle)))
+    }
+
+    async fn start(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
+        // A socket of a killed master would refuse its successor.
+        let _ = std::fs::remove_file(self.run.join(Self::REVISION_SOCKET));
+        self.zones.publish((self.zone_of)(bundle));
+        let process = Process::start(self.command(&self.current), &self.output);
+        self.process = Some(process.map_err(|source| DriverError::Run {
+            binary: self.binary.clone(),
+            source,
+        })?);
+        let proven = self.prove(bundle, &BTreeSet::new(), 0).await;
+        proven.map_err(|words| DriverError::Start {
+            proxy: ProxyKind::Nginx,
+            words: Refusal::read(&words, bundle).words,
+        })
+    }
+
+    async fn reload(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
+        let proxy = ProxyKind::Nginx;
+        let failed = |words: String| DriverError::Reload {
+            proxy,
+            words: Refusal::read(&words, bundle).words,
+        };
+        let Some(process) = &self.process else {
+            return Err(failed("it is not running".into()));
+        };
+        // Workers of both configurations ask until the old ones are gone.
+        let before = self.zones.current();
+        let mut both = before.clone();
+        both.extend((self.zone_of)(bundle));
+        self.zones.publish(both);
+        let old = serving_workers(process.pid());
+        let since = process.said();
+        let signalled = process.signal(Signal::SIGHUP);
+        signalled.map_err(|source| DriverError::Signal { proxy, source })?;
+        match self.prove(bundle, &old, since).await {
+            Ok(()) => {
+                self.zones.publish((self.zone_of)(bundle));
+                Ok(())
+            }
+            Err(words) => {
+                self.zones.publish(before);
+                Err(failed(words))
+            }
+        }
+    }
+
+    /// Ends when nginx has asked for every changed name. That it does not ask for one is no failure:
+    /// an upstream that no route uses is in no file.
+    async fn update(&mut self, _plan: &Plan, bundle: &Bundle) -> Result<(), DriverError> {
+        let zone = (self.zone_of)(bundle);
+        let changed = Self::changed_names(&self.zones.current(), &zone);
+        let asked = self.zones.publish(zone);
+        let _ = timeout(ASKED, asked.all(changed)).await;
+        Ok(())
+    }
+
+    async fn ended(&mut self) -> Ended {
+        match &mut self.process {
+            Some(process) => {
+                let ended = process.ended().await;
+                self.process = None;
+                ended
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn stop(&mut self, grace: Duration) {
+        if let Some(mut process) = self.process.take() {
+            process.stop(Signal::SIGQUIT, grace).await;
+        }
+        let _ = std::fs::remove_file(self.run.join(Self::REVISION_SOCKET));
+    }
+}
+
+/// Children of the master that take new connections. A worker that drains says so in its title, and
+/// so does one that is about to end.
+fn serving_workers(master: i32) -> BTreeSet<i32> {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return BTreeSet::new();
+    };
+    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|&pid| parent_of(pid) == Some(master) && is_serving(pid))
+        .collect()
+}
+
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // `pid (name) state ppid …`; the name may hold anything, so the last parenthesis counts.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+fn is_serving(pid: i32) -> bool {
+    let title = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let title = String::from_utf8_lossy(&title);
+    title.contains("worker process") && !title.contains("shutting down")
+}

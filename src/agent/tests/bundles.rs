@@ -1,0 +1,183 @@
+//! Bundles made by hand, as small as the drivers need them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use crate::agent::dns::Zone;
+use crate::model::Endpoint;
+use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
+use crate::model::names::UpstreamName;
+use crate::render::bundle::{
+    Bundle, Content, EndpointLine, FORMAT, Piece, Pool, ProxyKind, RenderedRange,
+};
+
+pub fn upstream() -> UpstreamName {
+    UpstreamName::new("default", "api", "80", "http")
+}
+
+pub fn web() -> Origin {
+    let object = ObjectRef::new(Kind::Ingress, "default", "web");
+    Origin::new(object, FieldPath::new("spec.rules[0]"))
+}
+
+fn text(text: String) -> Content {
+    Content::Text(vec![Piece::Text(text)])
+}
+
+/// Answers `body` on `/`, and sends `/api` to the pool. Whatever `line` holds stands in line 1 of
+/// hosts/00.conf.
+pub fn nginx(listen: SocketAddr, resolver: Option<SocketAddr>, line: &str, body: &str) -> Bundle {
+    let revision = revision_of(line, body);
+    let conf = format!(
+        "daemon off;
+worker_processes 2;
+pid run/nginx.pid;
+error_log stderr notice;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_body_temp_path run/body;
+  proxy_temp_path run/proxy;
+  fastcgi_temp_path run/fastcgi;
+  uwsgi_temp_path run/uwsgi;
+  scgi_temp_path run/scgi;
+  server {{ listen unix:run/revision.sock; return 200 \"{revision}\"; }}
+  include hosts/*.conf;
+}}
+"
+    );
+    let api = resolver.map(|resolver| {
+        format!(
+            "resolver {resolver} ipv6=off;
+resolver_timeout 1s;
+upstream api {{ zone ups 1m; server api.vigie:{} resolve; }}
+",
+            listen.port()
+        )
+    });
+    let location = api
+        .as_ref()
+        .map(|_| "location /api { proxy_pass http://api; }");
+    let host = format!(
+        "{line}\n{}server {{ listen {listen}; location / {{ return 200 \"{body}\"; }} {} }}\n",
+        api.unwrap_or_default(),
+        location.unwrap_or_default(),
+    );
+    bundle(ProxyKind::Nginx, "hosts/00.conf", host, conf, "nginx.conf")
+}
+
+/// Answers `body` on all paths, or asks the pool where `body` is empty.
+pub fn haproxy(listen: SocketAddr, line: &str, body: &str) -> Bundle {
+    let revision = revision_of(line, body);
+    let act = match body {
+        "" => "default_backend api".to_owned(),
+        _ => format!("http-request return status 200 content-type text/plain string \"{body}\""),
+    };
+    let start = format!(
+        "{line}
+global
+  log stdout format raw daemon
+  stats socket unix@run/admin.sock mode 600 level admin
+  setenv VIGIE_REVISION {revision}
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 5s
+  timeout server 5s
+frontend all
+  bind {listen}
+  {act}
+backend api
+"
+    );
+    let mut bundle = bundle(
+        ProxyKind::Haproxy,
+        "unused",
+        String::new(),
+        start,
+        "haproxy.cfg",
+    );
+    bundle.structure.remove("unused");
+    if let Some(Content::Text(pieces)) = bundle.structure.get_mut("haproxy.cfg") {
+        pieces.push(Piece::Endpoints(upstream()));
+    }
+    let line = EndpointLine {
+        before: "  server ".into(),
+        after: String::new(),
+    };
+    bundle.pools.insert(
+        upstream(),
+        Pool {
+            line: Some(line),
+            ..pool(&[])
+        },
+    );
+    bundle.origins[0].file = "haproxy.cfg".into();
+    bundle
+}
+
+fn bundle(proxy: ProxyKind, host: &str, lines: String, conf: String, name: &str) -> Bundle {
+    Bundle {
+        format: FORMAT,
+        proxy,
+        structure: BTreeMap::from([(name.into(), text(conf)), (host.into(), text(lines))]),
+        pools: BTreeMap::from([(upstream(), pool(&[]))]),
+        origins: vec![RenderedRange {
+            file: host.into(),
+            first: 1,
+            last: 1,
+            origin: web(),
+        }],
+    }
+}
+
+fn pool(endpoints: &[SocketAddr]) -> Pool {
+    let endpoint = |a: &SocketAddr| Endpoint {
+        address: a.ip(),
+        port: a.port(),
+    };
+    Pool {
+        endpoints: endpoints.iter().map(endpoint).collect(),
+        name: None,
+        line: None,
+    }
+}
+
+pub fn with_endpoints(mut bundle: Bundle, endpoints: &[SocketAddr]) -> Bundle {
+    if let Some(old) = bundle.pools.get_mut(&upstream()) {
+        old.endpoints = pool(endpoints).endpoints;
+    }
+    bundle
+}
+
+/// What the proxy is to answer for a bundle made of these; it cannot be a digest of the text that it
+/// stands in.
+fn revision_of(line: &str, body: &str) -> String {
+    let digest = blake3::hash(format!("{line}\n{body}").as_bytes());
+    digest.to_hex().chars().take(12).collect()
+}
+
+/// Finds it in the text again.
+pub fn proof_of(bundle: &Bundle) -> String {
+    let files = bundle.files();
+    let of = |name: &str, before: &str| {
+        let text = String::from_utf8(files.get(name)?.as_bytes().to_vec()).ok()?;
+        let (_, rest) = text.split_once(before)?;
+        Some(rest.chars().take(12).collect())
+    };
+    of("nginx.conf", "return 200 \"")
+        .or_else(|| of("haproxy.cfg", "VIGIE_REVISION "))
+        .unwrap_or_default()
+}
+
+pub fn zone_of(bundle: &Bundle) -> Zone {
+    let none: IpAddr = [224, 0, 0, 1].into();
+    let addresses = |pool: &Pool| -> Vec<IpAddr> {
+        let all: Vec<_> = pool.endpoints.iter().map(|e| e.address).collect();
+        if all.is_empty() { vec![none] } else { all }
+    };
+    let pools = bundle.pools.values();
+    pools
+        .map(|p| ("api.vigie".to_owned(), addresses(p)))
+        .collect()
+}
