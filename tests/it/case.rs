@@ -74,7 +74,7 @@ impl Case {
     pub fn translate(&self) -> (Translation, Vec<Diagnostic>) {
         let (snapshot, of_options) =
             self.build.stand_in(&self.folder.snapshot).expect("stand-ins are addresses");
-        let options = self.build.options(TODAY, Some(crate::support::default_certificate()));
+        let options = self.build.options(TODAY, Some(default_certificate()));
         let mut translation = translate(&snapshot, &options);
         let mut findings = self.folder.diagnostics.clone();
         findings.extend(of_options);
@@ -155,4 +155,18 @@ pub fn told(findings: &[Diagnostic]) -> String {
         let _ = writeln!(text, "  {message}\n  {fix}");
     }
     text
+}
+
+/// The default certificate of all cases: made anew for each run, since no golden file shows it.
+fn default_certificate() -> vigie::model::Certificate {
+    static MADE: std::sync::OnceLock<vigie::model::Certificate> = std::sync::OnceLock::new();
+    let make = || {
+        let made = rcgen::generate_simple_self_signed(vec!["default.vigie.test".into()])
+            .expect("a certificate can be made");
+        let name = vigie::snapshot::ObjectName::new("", "default-certificate");
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        vigie::translate::certificate_of_pem(&name, chain.as_bytes(), key.as_bytes())
+            .expect("it can be read back")
+    };
+    MADE.get_or_init(make).clone()
 }

@@ -8,6 +8,7 @@ use vigie::render::ProxyKind;
 
 use crate::case::{self, Case};
 use crate::serve::Served;
+use crate::support::expect;
 
 /// Proxies that run at one time: enough to keep two cores busy while each one waits.
 const AT_ONCE: usize = 6;
@@ -42,6 +43,10 @@ async fn every_case(proxy: ProxyKind) {
 
 async fn answers(case: Case, proxy: ProxyKind) -> Vec<String> {
     let (translation, _) = case.translate();
+    let _backends = match expect::start_backends(&case.expect) {
+        Ok(backends) => backends,
+        Err(error) => return vec![format!("{}: {error:#}", case.name)],
+    };
     let served = match Served::start(&translation.model, proxy).await {
         Ok(served) => served,
         Err(error) => return vec![format!("{}: {error}", case.name)],

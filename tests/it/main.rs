@@ -1,3 +1,10 @@
 //! The one integration test binary: linking once is the time it takes to run most tests.
 
 mod support;
+
+mod case;
+mod serve;
+
+mod architecture;
+mod golden;
+mod live;
