@@ -43,7 +43,11 @@ fn main() {
         let mut rates: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
         for round in 0..=ROUNDS {
             for (kind, proxy) in &running {
-                let path = if *kind == Kind::Features { "/app/item" } else { "/item" };
+                let path = if *kind == Kind::Features {
+                    "/app/item"
+                } else {
+                    "/item"
+                };
                 let before = proxy.cpu();
                 let requests = load::run(proxy.address, path, HOSTS, Duration::from_secs(SECONDS));
                 let rate = requests as f64 / (proxy.cpu() - before).as_secs_f64();
@@ -54,11 +58,26 @@ fn main() {
             }
         }
         let of = |kind| &rates[&kind];
-        println!("\n== {proxy}, {HOSTS} hosts: requests per second of the proxy's CPU, {ROUNDS} interleaved runs");
-        println!("written by hand      {:8.0}", median(of(Kind::ByHand).clone()));
-        for (kind, name) in [(Kind::Plain, "plain route"), (Kind::Features, "route with features")] {
-            let ratios = of(kind).iter().zip(of(Kind::ByHand)).map(|(ours, hand)| ours / hand);
-            println!("{name:20} {:8.0}  ratio {:.2}", median(of(kind).clone()), median(ratios.collect()));
+        println!(
+            "\n== {proxy}, {HOSTS} hosts: requests per second of the proxy's CPU, {ROUNDS} interleaved runs"
+        );
+        println!(
+            "written by hand      {:8.0}",
+            median(of(Kind::ByHand).clone())
+        );
+        for (kind, name) in [
+            (Kind::Plain, "plain route"),
+            (Kind::Features, "route with features"),
+        ] {
+            let ratios = of(kind)
+                .iter()
+                .zip(of(Kind::ByHand))
+                .map(|(ours, hand)| ours / hand);
+            println!(
+                "{name:20} {:8.0}  ratio {:.2}",
+                median(of(kind).clone()),
+                median(ratios.collect())
+            );
         }
     }
 }
@@ -104,7 +123,11 @@ impl Proxy {
             }
         }
         let child = spawn(proxy, root);
-        let proxy = Self { child, address, _directory: directory };
+        let proxy = Self {
+            child,
+            address,
+            _directory: directory,
+        };
         proxy.wait();
         proxy
     }
@@ -124,12 +147,20 @@ impl Proxy {
             .expect("Linux has /proc")
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-            .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok().map(|s| (pid, s)))
+            .filter_map(|pid| {
+                fs::read_to_string(format!("/proc/{pid}/stat"))
+                    .ok()
+                    .map(|s| (pid, s))
+            })
             .filter_map(|(pid, stat)| {
                 let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
                 let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
                 let ours = pid == master || number(1)? == u64::from(master);
-                ours.then(|| number(11).zip(number(12)).map(|(user, system)| user + system))?
+                ours.then(|| {
+                    number(11)
+                        .zip(number(12))
+                        .map(|(user, system)| user + system)
+                })?
             })
             .sum();
         // USER_HZ is 100 on Linux.
@@ -143,13 +174,21 @@ fn free() -> SocketAddr {
 }
 
 fn spawn(proxy: ProxyKind, root: &Path) -> Child {
-    let binary = vigie::agent::find_proxy(proxy, None).expect("make proxies").binary;
+    let binary = vigie::agent::find_proxy(proxy, None)
+        .expect("make proxies")
+        .binary;
     let mut command = Command::new(binary);
     match proxy {
-        ProxyKind::Nginx => command.args(["-e", "stderr", "-c", "nginx.conf", "-p"]).arg(root),
+        ProxyKind::Nginx => command
+            .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
+            .arg(root),
         ProxyKind::Haproxy => command.args(["-W", "-f", "haproxy.cfg"]),
     };
-    command.current_dir(root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().expect("the proxy starts");
     // The log is read and thrown away, as a collector would read it.
     if let Some(mut log) = child.stdout.take() {
@@ -166,7 +205,11 @@ fn ours(
     snapshot: &Snapshot,
 ) {
     let translation = translate(snapshot, &options());
-    assert!(translation.diagnostics.iter().all(|d| !d.is_error()), "{:?}", translation.diagnostics);
+    assert!(
+        translation.diagnostics.iter().all(|d| !d.is_error()),
+        "{:?}",
+        translation.diagnostics
+    );
     let resolvers: Vec<SocketAddr> = (0..8).map(|_| free()).collect();
     let placement = Placement {
         http: vec![address],
@@ -174,7 +217,11 @@ fn ours(
         resolvers: resolvers.clone(),
         https_redirect_port: None,
     };
-    let bundle = render::render(&translation.model, &Capabilities::assumed(proxy), &placement);
+    let bundle = render::render(
+        &translation.model,
+        &Capabilities::assumed(proxy),
+        &placement,
+    );
     for (name, text) in bundle.files() {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap_or(root)).expect("a directory");
@@ -227,8 +274,11 @@ fn snapshot(features: bool, backend: SocketAddr) -> Snapshot {
         } else {
             json!({})
         };
-        let (path, path_type) =
-            if features { ("/app(/|$)(.*)", "ImplementationSpecific") } else { ("/", "Prefix") };
+        let (path, path_type) = if features {
+            ("/app(/|$)(.*)", "ImplementationSpecific")
+        } else {
+            ("/", "Prefix")
+        };
         snapshot.add_ingress(parsed(json!({
             "metadata": {"namespace": "default", "name": name, "annotations": annotations},
             "spec": {"rules": [{"host": load::host(i), "http": {"paths": [{
