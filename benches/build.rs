@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
+use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind, haproxy};
 use vigie::translate::translate;
 
 const SIZES: [usize; 2] = [1_000, 10_000];

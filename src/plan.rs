@@ -67,6 +67,12 @@ impl Plan {
         self.parts.is_empty() && self.certificates.is_empty() && self.endpoints.is_empty()
     }
 
+    /// The parts that force a reload. Both renderers stamp a structure's digest into a file of it,
+    /// which changes with whatever else does, certificates too; it is never a reason of its own.
+    pub fn reasons(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| !part.is_stamp())
+    }
+
     /// What is changed, for people: reasons of a reload first. `label` names an upstream.
     pub fn summary(&self, label: impl Fn(&UpstreamName) -> String) -> String {
         const SHOWN: usize = 3;
@@ -76,7 +82,7 @@ impl Plan {
             let noun = if count == 1 { "endpoint" } else { "endpoints" };
             format!("{count} {noun} of {}", label(&change.upstream))
         });
-        let mut all: Vec<String> = self.parts.iter().map(Part::to_string).collect();
+        let mut all: Vec<String> = self.reasons().map(Part::to_string).collect();
         all.extend(certificates);
         all.extend(endpoints);
         let more = all.len().saturating_sub(SHOWN);
@@ -86,6 +92,16 @@ impl Plan {
             (_, 0) => all.join(", "),
             _ => format!("{} and {more} more", all.join(", ")),
         }
+    }
+}
+
+impl Part {
+    fn is_stamp(&self) -> bool {
+        let Self::File { name, change } = self else {
+            return false;
+        };
+        let file = name.rsplit('/').next().unwrap_or_default();
+        file.starts_with("revision.") && matches!(change, Change::Changed(_))
     }
 }
 

@@ -14,6 +14,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::plan::Plan;
 use crate::render::bundle::{Bundle, ProxyKind};
+use crate::render::haproxy::{
+    ADMIN_SOCKET, CONFIGURATION, REVISION_QUESTION, STATUS_SOCKET, revision_shown,
+};
 
 use super::directory::Directory;
 use super::driver::{Driver, DriverError, Ended, Output, Verdict, status_words};
@@ -26,41 +29,30 @@ const PROOF: Duration = Duration::from_secs(30);
 /// A reply comes when the new worker has come up or failed, which a port in use delays by 2 s.
 const REPLY: Duration = Duration::from_secs(60);
 
-/// The variable of the global section that tells the revision.
-pub const REVISION_VARIABLE: &str = "VIGIE_REVISION";
-
-/// What the worker's socket answers once a bundle is loaded.
-pub type ProofOf = fn(&Bundle) -> String;
-
 pub struct Haproxy {
-    pub binary: PathBuf,
-    pub current: PathBuf,
-    pub run: PathBuf,
-    pub output: Output,
-    pub proof_of: ProofOf,
+    binary: PathBuf,
+    current: PathBuf,
+    run: PathBuf,
+    output: Output,
     process: Option<Process>,
 }
 
 impl Haproxy {
-    /// Name of the worker's socket below the bundle's directory.
-    const ADMIN_SOCKET: &str = "admin.sock";
     const MASTER_SOCKET: &str = "master.sock";
 
-    pub fn new(binary: PathBuf, directory: &Directory, output: Output, proof_of: ProofOf) -> Self {
+    pub fn new(binary: PathBuf, directory: &Directory, output: Output) -> Self {
         Self {
             binary,
             current: directory.current(),
             run: directory.run(),
             output,
-            proof_of,
             process: None,
         }
     }
 
     /// One command by a connection of its own: kept ones stay with the old worker on a reload. The
     /// connection is not half-closed, which would end it before a reload has replied.
-    async fn ask(&self, socket: &str, command: &str) -> Result<String, DriverError> {
-        let socket = self.run.join(socket);
+    async fn ask(&self, socket: PathBuf, command: &str) -> Result<String, DriverError> {
         let ask = async {
             let mut stream = UnixStream::connect(&socket).await?;
             stream.write_all(format!("{command}\n").as_bytes()).await?;
@@ -78,8 +70,31 @@ impl Haproxy {
             })
     }
 
+    /// The worker's socket; the name is relative to the bundle, whose `run` is ours.
+    fn admin_socket(&self) -> PathBuf {
+        self.current.join(ADMIN_SOCKET)
+    }
+
+    fn master_socket(&self) -> PathBuf {
+        self.run.join(Self::MASTER_SOCKET)
+    }
+
+    /// Sockets stay after the end of a process that could not remove them.
+    fn remove_sockets(&self) {
+        for socket in [ADMIN_SOCKET, STATUS_SOCKET] {
+            let _ = std::fs::remove_file(self.current.join(socket));
+        }
+        let _ = std::fs::remove_file(self.master_socket());
+    }
+
+    /// `-f FILE` for each part of the configuration.
+    fn configuration() -> impl Iterator<Item = &'static str> {
+        CONFIGURATION.into_iter().flat_map(|file| ["-f", file])
+    }
+
     async fn prove(&mut self, bundle: &Bundle) -> Result<(), String> {
-        let expected = format!("{REVISION_VARIABLE}={}", (self.proof_of)(bundle));
+        let revision = revision_shown(bundle).unwrap_or_default();
+        let expected = format!("value=\"{revision}\"");
         let deadline = Instant::now() + PROOF;
         loop {
             let Some(process) = &mut self.process else {
@@ -94,9 +109,8 @@ impl Haproxy {
                     None => status_words(status),
                 });
             }
-            let ask = format!("show env {REVISION_VARIABLE}");
-            let answer = self.ask(Self::ADMIN_SOCKET, &ask).await;
-            if answer.is_ok_and(|answer| answer.trim() == expected) {
+            let answer = self.ask(self.admin_socket(), REVISION_QUESTION).await;
+            if answer.is_ok_and(|answer| answer.contains(&expected)) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -123,7 +137,8 @@ impl Driver for Haproxy {
 
     async fn check(&self, directory: &Path, bundle: &Bundle) -> Result<Verdict, DriverError> {
         let output = Command::new(&self.binary)
-            .args(["-c", "-f", "haproxy.cfg"])
+            .arg("-c")
+            .args(Self::configuration())
             .current_dir(directory)
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -142,14 +157,14 @@ impl Driver for Haproxy {
     }
 
     async fn start(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
-        for socket in [Self::ADMIN_SOCKET, Self::MASTER_SOCKET] {
-            let _ = std::fs::remove_file(self.run.join(socket));
-        }
+        self.remove_sockets();
         let mut command = Command::new(&self.binary);
         // `-C` is followed anew on each reload, unlike the working directory of now.
         command
-            .args(["-W", "-f", "haproxy.cfg", "-S"])
-            .arg(self.run.join(Self::MASTER_SOCKET))
+            .arg("-W")
+            .args(Self::configuration())
+            .arg("-S")
+            .arg(self.master_socket())
             .arg("-C")
             .arg(&self.current);
         let process = Process::start(command, &self.output);
@@ -165,7 +180,7 @@ impl Driver for Haproxy {
     }
 
     async fn reload(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
-        let reply = self.ask(Self::MASTER_SOCKET, "reload").await?;
+        let reply = self.ask(self.master_socket(), "reload").await?;
         if !reply.starts_with("Success=1") {
             return Err(self.failed(&reply, bundle));
         }
@@ -192,8 +207,6 @@ impl Driver for Haproxy {
         if let Some(mut process) = self.process.take() {
             process.stop(Signal::SIGUSR1, grace).await;
         }
-        for socket in [Self::ADMIN_SOCKET, Self::MASTER_SOCKET] {
-            let _ = std::fs::remove_file(self.run.join(socket));
-        }
+        self.remove_sockets();
     }
 }

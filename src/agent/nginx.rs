@@ -35,13 +35,13 @@ pub type ZoneOf = fn(&Bundle) -> Zone;
 pub type ProofOf = fn(&Bundle) -> String;
 
 pub struct Nginx {
-    pub binary: PathBuf,
-    pub current: PathBuf,
-    pub run: PathBuf,
-    pub output: Output,
-    pub zones: Zones,
-    pub zone_of: ZoneOf,
-    pub proof_of: ProofOf,
+    binary: PathBuf,
+    current: PathBuf,
+    run: PathBuf,
+    output: Output,
+    zones: Zones,
+    zone_of: ZoneOf,
+    proof_of: ProofOf,
     process: Option<Process>,
 }
 
@@ -71,13 +71,17 @@ impl Nginx {
 
     /// The working directory never goes away, unlike a generation; sockets in a configuration are
     /// relative to it, all else to the prefix.
-    fn command(&self, prefix: &Path) -> Command {
+    fn command(&self, prefix: &Path, bundle: &Bundle) -> Command {
         let mut command = Command::new(&self.binary);
         let root = self.run.parent().unwrap_or(&self.run);
         command
             .current_dir(root)
             .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
             .arg(prefix);
+        let directives = surroundings(bundle);
+        if !directives.is_empty() {
+            command.args(["-g", &directives]);
+        }
         command
     }
 
@@ -154,12 +158,12 @@ impl Driver for Nginx {
     /// Endpoints are asked for by DNS. Certificate files are named by variables, so that workers
     /// read them again when they change.
     fn takes_live(&self, plan: &Plan) -> bool {
-        plan.parts.is_empty()
+        plan.reasons().next().is_none()
     }
 
     async fn check(&self, directory: &Path, bundle: &Bundle) -> Result<Verdict, DriverError> {
         let output = self
-            .command(directory)
+            .command(directory, bundle)
             .args(["-t", "-q"])
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -179,8 +183,10 @@ impl Driver for Nginx {
     async fn start(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
         // A socket of a killed master would refuse its successor.
         let _ = std::fs::remove_file(self.run.join(Self::REVISION_SOCKET));
-        self.zones.publish((self.zone_of)(bundle));
-        let process = Process::start(self.command(&self.current), &self.output);
+        let zone = (self.zone_of)(bundle);
+        let names = zone.keys().cloned().collect();
+        let asked = self.zones.publish(zone);
+        let process = Process::start(self.command(&self.current, bundle), &self.output);
         self.process = Some(process.map_err(|source| DriverError::Run {
             binary: self.binary.clone(),
             source,
@@ -189,7 +195,10 @@ impl Driver for Nginx {
         proven.map_err(|words| DriverError::Start {
             proxy: ProxyKind::Nginx,
             words: Refusal::read(&words, bundle).words,
-        })
+        })?;
+        // Until its first answer an upstream is a 502.
+        let _ = timeout(ASKED, asked.all(names)).await;
+        Ok(())
     }
 
     async fn reload(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
@@ -203,15 +212,18 @@ impl Driver for Nginx {
         };
         // Workers of both configurations ask until the old ones are gone.
         let before = self.zones.current();
+        let zone = (self.zone_of)(bundle);
+        let changed = Self::changed_names(&before, &zone);
         let mut both = before.clone();
-        both.extend((self.zone_of)(bundle));
-        self.zones.publish(both);
+        both.extend(zone);
+        let asked = self.zones.publish(both);
         let old = serving_workers(process.pid());
         let since = process.said();
         let signalled = process.signal(Signal::SIGHUP);
         signalled.map_err(|source| DriverError::Signal { proxy, source })?;
         match self.prove(bundle, &old, since).await {
             Ok(()) => {
+                let _ = timeout(ASKED, asked.all(changed)).await;
                 self.zones.publish((self.zone_of)(bundle));
                 Ok(())
             }
@@ -249,6 +261,27 @@ impl Driver for Nginx {
         }
         let _ = std::fs::remove_file(self.run.join(Self::REVISION_SOCKET));
     }
+}
+
+/// Directives about the process itself, where the configuration does not give them: we are its
+/// parent, so it stays in the foreground; and as root its workers would be another user, who cannot
+/// read keys.
+fn surroundings(bundle: &Bundle) -> String {
+    let files = bundle.files();
+    let text = files.get("nginx.conf").map(|text| text.as_bytes());
+    let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
+    let lacks = |name: &str| {
+        let given = |line: &str| line.trim_start().strip_prefix(name)?.chars().next();
+        !text.lines().any(|line| given(line) == Some(' '))
+    };
+    let mut directives = String::new();
+    if lacks("daemon") {
+        directives.push_str("daemon off;");
+    }
+    if nix::unistd::geteuid().is_root() && lacks("user") {
+        directives.push_str("user root;");
+    }
+    directives
 }
 
 /// Children of the master that take new connections. A worker that drains says so in its title, and

@@ -95,7 +95,8 @@ fn shorten(words: &str, bundle: &Bundle) -> String {
         });
         match known.max_by_key(|(_, name)| name.len()) {
             Some((at, _)) => {
-                short.push_str(&word[..quote.min(at)]);
+                // `[./haproxy.cfg:6]` is a path too.
+                short.push_str(word[..quote.min(at)].trim_end_matches('.'));
                 short.push_str(&word[at + 1..]);
             }
             None => short.push_str(word),

@@ -144,3 +144,19 @@ fn a_reload_names_the_parts_that_forced_it() {
         "structure of certs/a.pem is gone, structure of hosts/07.conf changed, structure of x is new and 1 more"
     );
 }
+
+#[test]
+fn the_stamp_of_a_revision_is_never_a_reason() {
+    let text = |t: &str| Content::Text(vec![Piece::Text(t.into())]);
+    let stamped = |stamp: &str, key: &str| {
+        let mut bundle = small();
+        let stamp = text(stamp);
+        bundle.structure.insert("conf/revision.conf".into(), stamp);
+        let key = Content::Private(PrivatePem::new(key));
+        bundle.structure.insert("certs/a.pem".into(), key);
+        bundle
+    };
+    let between = plan(&stamped("1", "one"), &stamped("2", "two"));
+    assert_eq!(between.reasons().count(), 0);
+    assert_eq!(between.summary(|name| name.to_string()), "certs/a.pem");
+}

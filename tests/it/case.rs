@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use jiff::civil::{Date, date};
 use vigie::cli::options::BuildOptions;
-use vigie::model::diagnostics::Diagnostic;
 use vigie::model::Model;
+use vigie::model::diagnostics::Diagnostic;
 use vigie::render::bundle::{Content, FileText};
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
 use vigie::source::folder::{Folder, Manifests};
@@ -47,33 +47,54 @@ pub fn all() -> Vec<Case> {
         .map(Case::open)
         .collect();
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(!cases.is_empty(), "no case in {} holds \"{wanted}\"", root.display());
+    assert!(
+        !cases.is_empty(),
+        "no case in {} holds \"{wanted}\"",
+        root.display()
+    );
     cases
 }
 
 impl Case {
     fn open(dir: PathBuf) -> Self {
-        let name = dir.file_name().expect("a folder has a name").to_string_lossy().into_owned();
+        let name = dir
+            .file_name()
+            .expect("a folder has a name")
+            .to_string_lossy()
+            .into_owned();
         let expect = Expectations::load(&dir).unwrap_or_else(|error| panic!("{name}: {error}"));
         let manifests: Vec<PathBuf> = std::fs::read_dir(&dir)
             .expect("the case can be read")
             .map(|entry| entry.expect("an entry of the case").path())
-            .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json"))
+            .filter(|path| {
+                path.extension()
+                    .is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+            })
             .filter(|path| !path.ends_with("expect.yaml"))
             .collect();
         let Flags { build } = Flags::try_parse_from(&expect.options)
             .unwrap_or_else(|error| panic!("{name}: options: {error}"));
         let folder = match manifests.is_empty() {
             true => Folder::of(Vec::new()),
-            false => Manifests::open(&manifests).unwrap_or_else(|e| panic!("{name}: {e}")).read(),
+            false => Manifests::open(&manifests)
+                .unwrap_or_else(|e| panic!("{name}: {e}"))
+                .read(),
         };
-        Self { name, dir, expect, folder, build }
+        Self {
+            name,
+            dir,
+            expect,
+            folder,
+            build,
+        }
     }
 
     /// What the manifests mean, and everything that is to be told of them.
     pub fn translate(&self) -> (Translation, Vec<Diagnostic>) {
-        let (snapshot, of_options) =
-            self.build.stand_in(&self.folder.snapshot).expect("stand-ins are addresses");
+        let (snapshot, of_options) = self
+            .build
+            .stand_in(&self.folder.snapshot)
+            .expect("stand-ins are addresses");
         let options = self.build.options(TODAY, Some(default_certificate()));
         let mut translation = translate(&snapshot, &options);
         let mut findings = self.folder.diagnostics.clone();
@@ -129,19 +150,36 @@ fn difference(empty: &Bundle, full: &Bundle) -> String {
             (FileText::Private(_), _) => text.push_str("# a certificate with its key\n"),
             (FileText::Public(now), Some(FileText::Public(before))) => {
                 let known: Vec<&str> = before.lines().collect();
-                for line in now.lines().filter(|line| line.trim().is_empty() || !known.contains(line)) {
+                for line in now
+                    .lines()
+                    .filter(|line| !line.trim().is_empty() && !known.contains(line))
+                {
                     let _ = writeln!(text, "{line}");
                 }
             }
-            (FileText::Public(now), _) => text.push_str(now),
+            (FileText::Public(now), _) => {
+                let _ = writeln!(text, "{}", now.trim_end());
+            }
         }
     }
     for (name, pool) in &full.pools {
         let endpoints: Vec<String> = pool.endpoints.iter().map(ToString::to_string).collect();
-        let external = pool.name.as_ref().map(|(name, port)| format!(" = {name}:{port}"));
-        let _ = writeln!(text, "# pool {name}{}: {}", external.unwrap_or_default(), endpoints.join(" "));
+        let external = pool
+            .name
+            .as_ref()
+            .map(|(name, port)| format!(" = {name}:{port}"));
+        let _ = writeln!(
+            text,
+            "# pool {name}{}: {}",
+            external.unwrap_or_default(),
+            endpoints.join(" ")
+        );
     }
-    debug_assert!(full.structure.values().all(|c| !matches!(c, Content::Text(p) if p.is_empty())));
+    debug_assert!(
+        full.structure
+            .values()
+            .all(|c| !matches!(c, Content::Text(p) if p.is_empty()))
+    );
     text
 }
 
@@ -149,9 +187,21 @@ fn difference(empty: &Bundle, full: &Bundle) -> String {
 pub fn told(findings: &[Diagnostic]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let Diagnostic { origin, code, severity, message, fix } = finding;
+        let Diagnostic {
+            origin,
+            code,
+            severity,
+            message,
+            fix,
+        } = finding;
         let severity = format!("{severity:?}").to_lowercase();
-        let _ = writeln!(text, "{severity} {code} {}: {} {}", code.reason(), origin.object, origin.field);
+        let _ = writeln!(
+            text,
+            "{severity} {code} {}: {} {}",
+            code.reason(),
+            origin.object,
+            origin.field
+        );
         let _ = writeln!(text, "  {message}\n  {fix}");
     }
     text

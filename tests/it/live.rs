@@ -29,7 +29,10 @@ async fn every_case(proxy: ProxyKind) {
     for case in case::all() {
         let places = places.clone();
         running.spawn(async move {
-            let _place = places.acquire_owned().await.expect("the semaphore is never closed");
+            let _place = places
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
             answers(case, proxy).await
         });
     }
@@ -38,7 +41,12 @@ async fn every_case(proxy: ProxyKind) {
         wrong.extend(result.unwrap_or_else(|panic| vec![panic.to_string()]));
     }
     wrong.sort();
-    assert!(wrong.is_empty(), "{} answers of {proxy} differ\n\n{}", wrong.len(), wrong.join("\n\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} answers of {proxy} differ\n\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
 }
 
 async fn answers(case: Case, proxy: ProxyKind) -> Vec<String> {
@@ -52,8 +60,10 @@ async fn answers(case: Case, proxy: ProxyKind) -> Vec<String> {
         Err(error) => return vec![format!("{}: {error}", case.name)],
     };
     let failures = served.ask(&case.expect).await;
-    let failures: Vec<String> =
-        failures.into_iter().map(|failure| format!("{}: {failure}", case.name)).collect();
+    let failures: Vec<String> = failures
+        .into_iter()
+        .map(|failure| format!("{}: {failure}", case.name))
+        .collect();
     served.stop().await;
     failures
 }

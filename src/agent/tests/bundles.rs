@@ -78,7 +78,6 @@ pub fn haproxy(listen: SocketAddr, line: &str, body: &str) -> Bundle {
 global
   log stdout format raw daemon
   stats socket unix@run/admin.sock mode 600 level admin
-  setenv VIGIE_REVISION {revision}
 defaults
   mode http
   timeout connect 1s
@@ -86,21 +85,22 @@ defaults
   timeout server 5s
 frontend all
   bind {listen}
+  http-request set-var(txn.r) str(revision),map_str(maps/revision.map)
   {act}
-backend api
 "
     );
+    let revision = format!("revision {revision}\n");
     let mut bundle = bundle(
         ProxyKind::Haproxy,
-        "unused",
-        String::new(),
+        "maps/revision.map",
+        revision,
         start,
         "haproxy.cfg",
     );
-    bundle.structure.remove("unused");
-    if let Some(Content::Text(pieces)) = bundle.structure.get_mut("haproxy.cfg") {
-        pieces.push(Piece::Endpoints(upstream()));
-    }
+    let backend = Piece::Text("backend api\n".into());
+    let pieces = vec![backend, Piece::Endpoints(upstream())];
+    let file = "upstreams.cfg".into();
+    bundle.structure.insert(file, Content::Text(pieces));
     let line = EndpointLine {
         before: "  server ".into(),
         after: String::new(),
@@ -165,9 +165,7 @@ pub fn proof_of(bundle: &Bundle) -> String {
         let (_, rest) = text.split_once(before)?;
         Some(rest.chars().take(12).collect())
     };
-    of("nginx.conf", "return 200 \"")
-        .or_else(|| of("haproxy.cfg", "VIGIE_REVISION "))
-        .unwrap_or_default()
+    of("nginx.conf", "return 200 \"").unwrap_or_default()
 }
 
 pub fn zone_of(bundle: &Bundle) -> Zone {

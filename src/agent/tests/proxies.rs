@@ -59,7 +59,7 @@ impl Given {
         let temporary = tempfile::tempdir().unwrap();
         let directory = Directory::open(temporary.path()).unwrap();
         let binary = binary("haproxy-3.4", "haproxy");
-        let driver = Haproxy::new(binary, &directory, Output::default(), proof_of);
+        let driver = Haproxy::new(binary, &directory, Output::default());
         Self {
             running: Running::start(driver, directory),
             listen: free_address(),

@@ -31,10 +31,19 @@ impl Lists {
         for (prefix, verdict) in &entries {
             let _ = writeln!(content, "{prefix} {}", verdict.as_str());
         }
-        let id: String = blake3::hash(content.as_bytes()).to_hex().chars().take(12).collect();
+        let id: String = blake3::hash(content.as_bytes())
+            .to_hex()
+            .chars()
+            .take(12)
+            .collect();
         if !self.0.values().any(|known| *known == id) {
             for (prefix, verdict) in &entries {
-                maps.line(Map::Access, &format!("{id}/{prefix}"), verdict.as_str(), origin);
+                maps.line(
+                    Map::Access,
+                    &format!("{id}/{prefix}"),
+                    verdict.as_str(),
+                    origin,
+                );
             }
         }
         self.0.insert(list.clone(), id.clone());

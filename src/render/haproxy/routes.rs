@@ -329,7 +329,12 @@ impl<'a> Writer<'a> {
             maps.line(Map::Regex(bucket), &key, &found, origin);
             return maps.line(Map::Routes, &format!("~{id}"), value, origin);
         }
-        maps.line(Map::Routes, &tree_key(host, &self.route.path), value, origin);
+        maps.line(
+            Map::Routes,
+            &tree_key(host, &self.route.path),
+            value,
+            origin,
+        );
     }
 }
 

@@ -74,9 +74,7 @@ pub fn sorted(split: &Split) -> (Vec<&SplitRule>, Vec<&SplitRule>) {
 /// by commas, which equals no single one.
 fn header(id: &str, name: &str) -> String {
     let name = patterns::literal(name);
-    format!(
-        "^{id}(?!(?s:.*)\\r\\n{name}:(?s:.*)\\r\\n{name}:)(?s:.*)\\r\\n{name}:\\x20"
-    )
+    format!("^{id}(?!(?s:.*)\\r\\n{name}:(?s:.*)\\r\\n{name}:)(?s:.*)\\r\\n{name}:\\x20")
 }
 
 /// The first cookie of a name: those before it are walked over one by one.

@@ -48,7 +48,9 @@ pub fn text(parts: &[TemplatePart], path: &PathMatch) -> Option<Text> {
     }
     let line = Line::of(parts);
     let highest = parts.iter().map(number).max().unwrap_or(0).min(groups);
-    if line.groups + highest > GROUPS || (highest > 0 && regex.is_some_and(|r| !patterns::can_be_shifted(r))) {
+    if line.groups + highest > GROUPS
+        || (highest > 0 && regex.is_some_and(|r| !patterns::can_be_shifted(r)))
+    {
         return None;
     }
     let mut pattern = line.pattern.clone();
