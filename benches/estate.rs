@@ -102,7 +102,9 @@ pub fn of<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
 
 /// The proxy that `make proxies` got.
 pub fn binary(proxy: ProxyKind) -> PathBuf {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let found = runtime.expect("a runtime").block_on(find(proxy, None));
     found.unwrap_or_else(|error| panic!("{error}")).binary
 }

@@ -175,17 +175,20 @@ fn free() -> SocketAddr {
 }
 
 fn spawn(proxy: ProxyKind, root: &Path) -> Child {
-    let binary = vigie::agent::find_proxy(proxy, None)
-        .expect("make proxies")
-        .binary;
-    let mut command = Command::new(binary);
+    let mut command = Command::new(estate::binary(proxy));
     match proxy {
         ProxyKind::Nginx => command
             .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
             .arg(root),
         ProxyKind::Haproxy => {
-            let files = if root.join("upstreams.cfg").exists() { &haproxy::CONFIGURATION[..] } else { &["haproxy.cfg"] };
-            command.arg("-W").args(files.iter().flat_map(|file| ["-f", file]))
+            let files = if root.join("upstreams.cfg").exists() {
+                &haproxy::CONFIGURATION[..]
+            } else {
+                &["haproxy.cfg"]
+            };
+            command
+                .arg("-W")
+                .args(files.iter().flat_map(|file| ["-f", file]))
         }
     };
     command
