@@ -11,7 +11,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
+use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind, haproxy};
 use vigie::translate::translate;
 
 const SIZES: [usize; 2] = [1_000, 10_000];
@@ -115,16 +115,15 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
     for below in ["run", "tmp"] {
         std::fs::create_dir_all(dir.path().join(below)).expect("a directory");
     }
-    let binary = vigie::agent::find_proxy(proxy, None)
-        .expect("make proxies")
-        .binary;
+    let binary = estate::binary(proxy);
     let mut command = Command::new(binary);
     match proxy {
         ProxyKind::Nginx => command
             .args(["-t", "-q", "-e", "stderr", "-c", "nginx.conf", "-p"])
             .arg(dir.path()),
         ProxyKind::Haproxy => command
-            .args(["-c", "-q", "-f", "haproxy.cfg"])
+            .args(["-c", "-q"])
+            .args(haproxy::CONFIGURATION.iter().flat_map(|file| ["-f", file]))
             .current_dir(dir.path()),
     };
     let before = cpu(UsageWho::RUSAGE_CHILDREN);

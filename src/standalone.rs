@@ -22,7 +22,7 @@ use crate::agent::{Agent, Load};
 use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
 use crate::render::bundle::{Bundle, ProxyKind};
-use crate::render::{self, Capabilities, Placement};
+use crate::render::{Capabilities, Placement, render, unsupported};
 use crate::snapshot::Snapshot;
 use crate::translate::{Memory, Options, translate};
 
@@ -50,7 +50,7 @@ pub struct Built {
 pub fn build(snapshot: &Snapshot, options: &Options, capabilities: &Capabilities) -> Built {
     let translation = translate(snapshot, options);
     let mut diagnostics = translation.diagnostics;
-    diagnostics.extend(render::unsupported(&translation.model, capabilities));
+    diagnostics.extend(unsupported(&translation.model, capabilities));
     Built {
         model: translation.model,
         diagnostics,
@@ -105,8 +105,7 @@ impl Standalone {
         let (binary, output) = (found.binary.clone(), settings.output);
         let (stop, task) = match found.capabilities.proxy {
             ProxyKind::Nginx => {
-                let (zone, proof) = (render::nginx::dns_zone, revision);
-                let driver = Nginx::new(binary, &directory, output, zones, zone, proof);
+                let driver = Nginx::new(binary, &directory, output, zones);
                 parts.spawn(driver, directory)
             }
             ProxyKind::Haproxy => {
@@ -145,7 +144,7 @@ impl Standalone {
             }
             self.placement.resolvers = self.dns.addresses().to_vec();
         }
-        let bundle = render::render(model, &self.capabilities, &self.placement);
+        let bundle = render(model, &self.capabilities, &self.placement);
         let bundle = Arc::new(bundle);
         self.bundles.send_replace(Some(bundle.clone()));
         Ok(bundle)
@@ -192,8 +191,4 @@ impl Parts {
         }));
         (stop, task)
     }
-}
-
-fn revision(bundle: &Bundle) -> String {
-    render::nginx::revision_answer(bundle).to_owned()
 }

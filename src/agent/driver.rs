@@ -76,7 +76,7 @@ pub struct Output {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Stream {
     #[default]
-    Nothing,
+    Null,
     Stdout,
     Stderr,
     File(PathBuf),
@@ -85,7 +85,7 @@ pub enum Stream {
 impl Stream {
     pub fn stdio(&self) -> io::Result<Stdio> {
         Ok(match self {
-            Self::Nothing => Stdio::null(),
+            Self::Null => Stdio::null(),
             Self::Stdout => Stdio::inherit(),
             Self::Stderr => io::stderr().into(),
             Self::File(path) => {

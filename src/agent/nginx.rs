@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::plan::Plan;
 use crate::render::bundle::{Bundle, ProxyKind};
+use crate::render::nginx::{REVISION_SOCKET, dns_zone, revision_answer};
 
 use super::directory::Directory;
 use super::dns::{Zone, Zones};
@@ -28,43 +29,23 @@ const PROOF: Duration = Duration::from_secs(30);
 /// nginx asks again every second; a name that it has not asked for by then is not in use.
 const ASKED: Duration = Duration::from_secs(3);
 
-/// The names that nginx asks for, and what they are answered with.
-pub type ZoneOf = fn(&Bundle) -> Zone;
-
-/// What the private socket answers once a bundle is loaded.
-pub type ProofOf = fn(&Bundle) -> String;
-
 pub struct Nginx {
     binary: PathBuf,
     current: PathBuf,
     run: PathBuf,
     output: Output,
     zones: Zones,
-    zone_of: ZoneOf,
-    proof_of: ProofOf,
     process: Option<Process>,
 }
 
 impl Nginx {
-    /// Name of the socket below the bundle's directory.
-    const REVISION_SOCKET: &str = "revision.sock";
-
-    pub fn new(
-        binary: PathBuf,
-        directory: &Directory,
-        output: Output,
-        zones: Zones,
-        zone_of: ZoneOf,
-        proof_of: ProofOf,
-    ) -> Self {
+    pub fn new(binary: PathBuf, directory: &Directory, output: Output, zones: Zones) -> Self {
         Self {
             binary,
             current: directory.current(),
             run: directory.run(),
             output,
             zones,
-            zone_of,
-            proof_of,
             process: None,
         }
     }
@@ -93,7 +74,7 @@ impl Nginx {
         old: &BTreeSet<i32>,
         since: u64,
     ) -> Result<(), String> {
-        let expected = (self.proof_of)(bundle);
+        let expected = revision_answer(bundle);
         let deadline = Instant::now() + PROOF;
         let mut answered = false;
         loop {
@@ -126,9 +107,14 @@ impl Nginx {
         }
     }
 
+    /// The name is relative to the bundle, whose `run` is ours.
+    fn revision_socket(&self) -> PathBuf {
+        self.current.join(REVISION_SOCKET)
+    }
+
     /// What the running configuration calls itself.
     async fn revision(&self) -> io::Result<String> {
-        let socket = self.run.join(Self::REVISION_SOCKET);
+        let socket = self.revision_socket();
         let ask = async {
             let mut stream = UnixStream::connect(socket).await?;
             stream
@@ -182,8 +168,8 @@ impl Driver for Nginx {
 
     async fn start(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
         // A socket of a killed master would refuse its successor.
-        let _ = std::fs::remove_file(self.run.join(Self::REVISION_SOCKET));
-        let zone = (self.zone_of)(bundle);
+        let _ = std::fs::remove_file(self.revision_socket());
+        let zone = dns_zone(bundle);
         let names = zone.keys().cloned().collect();
         let asked = self.zones.publish(zone);
         let process = Process::start(self.command(&self.current, bundle), &self.output);
@@ -212,7 +198,7 @@ impl Driver for Nginx {
         };
         // Workers of both configurations ask until the old ones are gone.
         let before = self.zones.current();
-        let zone = (self.zone_of)(bundle);
+        let zone = dns_zone(bundle);
         let changed = Self::changed_names(&before, &zone);
         let mut both = before.clone();
         both.extend(zone);
@@ -224,7 +210,7 @@ impl Driver for Nginx {
         match self.prove(bundle, &old, since).await {
             Ok(()) => {
                 let _ = timeout(ASKED, asked.all(changed)).await;
-                self.zones.publish((self.zone_of)(bundle));
+                self.zones.publish(dns_zone(bundle));
                 Ok(())
             }
             Err(words) => {
@@ -237,7 +223,7 @@ impl Driver for Nginx {
     /// Ends when nginx has asked for every changed name. That it does not ask for one is no failure:
     /// an upstream that no route uses is in no file.
     async fn update(&mut self, _plan: &Plan, bundle: &Bundle) -> Result<(), DriverError> {
-        let zone = (self.zone_of)(bundle);
+        let zone = dns_zone(bundle);
         let changed = Self::changed_names(&self.zones.current(), &zone);
         let asked = self.zones.publish(zone);
         let _ = timeout(ASKED, asked.all(changed)).await;
@@ -259,7 +245,7 @@ impl Driver for Nginx {
         if let Some(mut process) = self.process.take() {
             process.stop(Signal::SIGQUIT, grace).await;
         }
-        let _ = std::fs::remove_file(self.run.join(Self::REVISION_SOCKET));
+        let _ = std::fs::remove_file(self.revision_socket());
     }
 }
 

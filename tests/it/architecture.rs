@@ -14,7 +14,7 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("model", &[]),
     ("translate", &["api", "snapshot", "model"]),
     ("render", &["model"]),
-    ("plan", &["render"]),
+    ("plan", &["model", "render"]),
     ("conditions", &["api", "model"]),
     ("source", &["api", "snapshot", "model"]),
     ("agent", &["model", "render", "plan"]),

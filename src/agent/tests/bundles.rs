@@ -1,15 +1,15 @@
 //! Bundles made by hand, as small as the drivers need them.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-use crate::agent::dns::Zone;
 use crate::model::Endpoint;
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
 use crate::model::names::UpstreamName;
 use crate::render::bundle::{
     Bundle, Content, EndpointLine, FORMAT, Piece, Pool, ProxyKind, RenderedRange,
 };
+use crate::render::nginx::stamp;
 
 pub fn upstream() -> UpstreamName {
     UpstreamName::new("default", "api", "80", "http")
@@ -27,43 +27,51 @@ fn text(text: String) -> Content {
 /// Answers `body` on `/`, and sends `/api` to the pool. Whatever `line` holds stands in line 1 of
 /// hosts/00.conf.
 pub fn nginx(listen: SocketAddr, resolver: Option<SocketAddr>, line: &str, body: &str) -> Bundle {
-    let revision = revision_of(line, body);
-    let conf = format!(
-        "daemon off;
+    let conf = "daemon off;
 worker_processes 2;
 pid run/nginx.pid;
 error_log stderr notice;
-events {{ worker_connections 64; }}
-http {{
+events { worker_connections 64; }
+http {
   access_log off;
   client_body_temp_path run/body;
   proxy_temp_path run/proxy;
   fastcgi_temp_path run/fastcgi;
   uwsgi_temp_path run/uwsgi;
   scgi_temp_path run/scgi;
-  server {{ listen unix:run/revision.sock; return 200 \"{revision}\"; }}
+  include conf/revision.conf;
+  include upstreams/*.conf;
   include hosts/*.conf;
-}}
-"
-    );
+}
+";
+    let conf = conf.to_owned();
+    let name = upstream();
+    let port = listen.port();
     let api = resolver.map(|resolver| {
         format!(
             "resolver {resolver} ipv6=off;
 resolver_timeout 1s;
-upstream api {{ zone ups 1m; server api.vigie:{} resolve; }}
-",
-            listen.port()
+upstream {name} {{
+  zone ups 1m;
+  server {name}.p{port}.vigie:{port} resolve;
+}}
+"
         )
     });
     let location = api
         .as_ref()
-        .map(|_| "location /api { proxy_pass http://api; }");
+        .map(|_| format!("location /api {{ proxy_pass http://{name}; }}"));
     let host = format!(
-        "{line}\n{}server {{ listen {listen}; location / {{ return 200 \"{body}\"; }} {} }}\n",
-        api.unwrap_or_default(),
+        "{line}\nserver {{ listen {listen}; location / {{ return 200 \"{body}\"; }} {} }}\n",
         location.unwrap_or_default(),
     );
-    bundle(ProxyKind::Nginx, "hosts/00.conf", host, conf, "nginx.conf")
+    let mut bundle = bundle(ProxyKind::Nginx, "hosts/00.conf", host, conf, "nginx.conf");
+    let upstreams = text(api.unwrap_or_default());
+    bundle
+        .structure
+        .insert("upstreams/00.conf".into(), upstreams);
+    stamp(&mut bundle);
+    bundle
 }
 
 /// Answers `body` on all paths, or asks the pool where `body` is empty.
@@ -155,27 +163,4 @@ pub fn with_endpoints(mut bundle: Bundle, endpoints: &[SocketAddr]) -> Bundle {
 fn revision_of(line: &str, body: &str) -> String {
     let digest = blake3::hash(format!("{line}\n{body}").as_bytes());
     digest.to_hex().chars().take(12).collect()
-}
-
-/// Finds it in the text again.
-pub fn proof_of(bundle: &Bundle) -> String {
-    let files = bundle.files();
-    let of = |name: &str, before: &str| {
-        let text = String::from_utf8(files.get(name)?.as_bytes().to_vec()).ok()?;
-        let (_, rest) = text.split_once(before)?;
-        Some(rest.chars().take(12).collect())
-    };
-    of("nginx.conf", "return 200 \"").unwrap_or_default()
-}
-
-pub fn zone_of(bundle: &Bundle) -> Zone {
-    let none: IpAddr = [224, 0, 0, 1].into();
-    let addresses = |pool: &Pool| -> Vec<IpAddr> {
-        let all: Vec<_> = pool.endpoints.iter().map(|e| e.address).collect();
-        if all.is_empty() { vec![none] } else { all }
-    };
-    let pools = bundle.pools.values();
-    pools
-        .map(|p| ("api.vigie".to_owned(), addresses(p)))
-        .collect()
 }

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
 
-use super::bundles::{haproxy, nginx, proof_of, web, with_endpoints, zone_of};
+use super::bundles::{haproxy, nginx, web, with_endpoints};
 use super::*;
 use crate::agent::dns;
 use crate::agent::driver::{Found, Output};
@@ -18,6 +18,7 @@ use crate::agent::haproxy::Haproxy;
 use crate::agent::nginx::Nginx;
 use crate::model::PrivatePem;
 use crate::render::bundle::{Content, ProxyKind};
+use crate::render::nginx::stamp;
 
 const NGINX: [&str; 2] = ["nginx-1.28", "nginx-1.30"];
 
@@ -37,14 +38,7 @@ impl Given {
         let (zones, mut server) = dns::server();
         let resolver = server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let binary = binary(line, "nginx");
-        let driver = Nginx::new(
-            binary,
-            &directory,
-            Output::default(),
-            zones,
-            zone_of,
-            proof_of,
-        );
+        let driver = Nginx::new(binary, &directory, Output::default(), zones);
         Self {
             running: Running::start(driver, directory),
             listen: free_address(),
@@ -274,6 +268,7 @@ server {{ listen {} ssl; ssl_certificate $certificates/a.pem; ssl_certificate_ke
         let mut bundle = given.bundle(&host, "x");
         let pem = Content::Private(PrivatePem::new(pem));
         bundle.structure.insert("certs/a.pem".into(), pem);
+        stamp(&mut bundle);
         bundle
     };
     let ((first, pem), (second, rotated)) = (pair(), pair());
