@@ -7,6 +7,7 @@
 
 mod by_hand;
 mod load;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vigie::agent::dns;
-use vigie::render::{self, Capabilities, Placement, ProxyKind};
+use vigie::render::{self, Capabilities, Placement, ProxyKind, haproxy};
 use vigie::snapshot::Snapshot;
-use vigie::translate::{Classes, Memory, Options, translate};
+use vigie::translate::translate;
 
 const HOSTS: usize = 1_000;
 const ROUNDS: usize = 5;
@@ -174,15 +175,21 @@ fn free() -> SocketAddr {
 }
 
 fn spawn(proxy: ProxyKind, root: &Path) -> Child {
-    let binary = vigie::agent::find_proxy(proxy, None)
-        .expect("make proxies")
-        .binary;
-    let mut command = Command::new(binary);
+    let mut command = Command::new(shared::binary(proxy));
     match proxy {
         ProxyKind::Nginx => command
             .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
             .arg(root),
-        ProxyKind::Haproxy => command.args(["-W", "-f", "haproxy.cfg"]),
+        ProxyKind::Haproxy => {
+            let files = if root.join("upstreams.cfg").exists() {
+                &haproxy::CONFIGURATION[..]
+            } else {
+                &["haproxy.cfg"]
+            };
+            command
+                .arg("-W")
+                .args(files.iter().flat_map(|file| ["-f", file]))
+        }
     };
     command
         .current_dir(root)
@@ -204,7 +211,7 @@ fn ours(
     address: SocketAddr,
     snapshot: &Snapshot,
 ) {
-    let translation = translate(snapshot, &options());
+    let translation = translate(snapshot, &shared::options());
     assert!(
         translation.diagnostics.iter().all(|d| !d.is_error()),
         "{:?}",
@@ -240,24 +247,6 @@ fn ours(
     }
 }
 
-fn options() -> Options {
-    Options {
-        classes: Classes {
-            name: "vigie".into(),
-            controllers: Vec::new(),
-            semantics: None,
-            without_class: true,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: jiff::civil::date(2026, 11, 24),
-        memory: Memory::default(),
-    }
-}
-
 /// One Ingress, one Service and two endpoints, which lead to one backend, for each host.
 fn snapshot(features: bool, backend: SocketAddr) -> Snapshot {
     let mut snapshot = Snapshot::default();
@@ -279,19 +268,19 @@ fn snapshot(features: bool, backend: SocketAddr) -> Snapshot {
         } else {
             ("/", "Prefix")
         };
-        snapshot.add_ingress(parsed(json!({
+        snapshot.add_ingress(shared::of(json!({
             "metadata": {"namespace": "default", "name": name, "annotations": annotations},
-            "spec": {"rules": [{"host": load::host(i), "http": {"paths": [{
+            "spec": {"ingressClassName": "vigie", "rules": [{"host": load::host(i), "http": {"paths": [{
                 "path": path, "pathType": path_type,
                 "backend": {"service": {"name": name, "port": {"number": 80}}},
             }]}}]},
         })));
-        snapshot.add_service(parsed(json!({
+        snapshot.add_service(shared::of(json!({
             "metadata": {"namespace": "default", "name": name},
             "spec": {"selector": {"app": name}, "ports": [{"port": 80}]},
         })));
         let other = IpAddr::from([127, 0, 0, 2]);
-        snapshot.add_slice(parsed(json!({
+        snapshot.add_slice(shared::of(json!({
             "metadata": {"namespace": "default", "name": name, "labels": {"kubernetes.io/service-name": name}},
             "addressType": "IPv4",
             "ports": [{"port": backend.port()}],
@@ -299,8 +288,4 @@ fn snapshot(features: bool, backend: SocketAddr) -> Snapshot {
         })));
     }
     snapshot
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
-    serde_json::from_value(value).expect("the objects are well formed")
 }

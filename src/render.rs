@@ -15,11 +15,11 @@ pub mod nginx;
 
 use std::net::SocketAddr;
 
-use crate::model::Model;
-use crate::model::diagnostics::Diagnostic;
-
 pub use bundle::{Bundle, ProxyKind};
 pub use capabilities::Capabilities;
+
+use crate::model::Model;
+use crate::model::diagnostics::Diagnostic;
 
 /// Where a proxy stands: what a bundle must know of the machine that it is rendered for. Paths in a
 /// bundle are relative to its directory, so the directory is not part of it.
@@ -41,7 +41,8 @@ impl Placement {
     pub const UPSTREAMS_PER_RESOLVER: usize = 250;
 }
 
-/// The bundle of a model for a proxy. Total: what the proxy cannot express is left out or closed.
+/// The bundle of a model for a proxy. Total: what the proxy cannot do is left out, and told by
+/// [`unsupported`].
 pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement) -> Bundle {
     match capabilities.proxy {
         ProxyKind::Nginx => nginx::render(model, capabilities, placement),
@@ -49,7 +50,7 @@ pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement)
     }
 }
 
-/// What of a model a proxy cannot express, on the objects that asked for it.
+/// What of a model a proxy cannot do, on the objects that ask for it.
 pub fn unsupported(model: &Model, capabilities: &Capabilities) -> Vec<Diagnostic> {
     match capabilities.proxy {
         ProxyKind::Nginx => nginx::unsupported(model, capabilities),

@@ -14,7 +14,7 @@ use super::report::{Report, colour, summary};
 use super::{FINDINGS, GOOD};
 use crate::model::diagnostics::Severity;
 use crate::render::capabilities::Version;
-use crate::render::{Capabilities, Placement, unsupported};
+use crate::render::{self, Capabilities, Placement};
 use crate::source::folder::Manifests;
 use crate::translate::translate;
 
@@ -66,8 +66,9 @@ pub struct RenderArgs {
 
 pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
     let capabilities = capabilities(args)?;
+    let manifests = Manifests::open(&args.paths)?;
     let target = directory::Directory::claim(&args.out)?;
-    let folder = Manifests::open(&args.paths)?.read();
+    let folder = manifests.read();
     let (snapshot, of_options) = args.build.stand_in(&folder.snapshot)?;
     let date = args.date.unwrap_or_else(today);
     let translation = translate(&snapshot, &args.build.options(date, None));
@@ -78,11 +79,11 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
         https_redirect_port: args.https_redirect_port,
         resolvers: resolvers(&args.resolver, model.upstreams.len()),
     };
-    let bundle = crate::render::render(model, &capabilities, &placement);
+    let bundle = render::render(model, &capabilities, &placement);
     let mut all = folder.diagnostics.clone();
     all.extend(of_options);
     all.extend(translation.diagnostics.iter().cloned());
-    all.extend(unsupported(model, &capabilities));
+    all.extend(render::unsupported(model, &capabilities));
     let report = Report::new(&all, &folder.locations);
     let mut err = std::io::stderr().lock();
     write!(err, "{}", report.text(colour(err.is_terminal())))?;

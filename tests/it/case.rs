@@ -152,12 +152,14 @@ fn difference(empty: &Bundle, full: &Bundle) -> String {
                 let known: Vec<&str> = before.lines().collect();
                 for line in now
                     .lines()
-                    .filter(|line| line.trim().is_empty() || !known.contains(line))
+                    .filter(|line| !line.trim().is_empty() && !known.contains(line))
                 {
                     let _ = writeln!(text, "{line}");
                 }
             }
-            (FileText::Public(now), _) => text.push_str(now),
+            (FileText::Public(now), _) => {
+                let _ = writeln!(text, "{}", now.trim_end());
+            }
         }
     }
     for (name, pool) in &full.pools {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use vigie::agent::LoadKind;
-use vigie::agent::driver::{Found, Output, Stream};
+use vigie::agent::driver::{Found, Output};
 use vigie::model::Model;
 use vigie::render::ProxyKind;
 use vigie::standalone::{Settings, Standalone, Told, find::find};
@@ -30,10 +30,7 @@ impl Served {
         let settings = Settings {
             http: vec![http],
             https: vec![https],
-            output: Output {
-                access: Stream::Null,
-                errors: false,
-            },
+            output: Output::default(),
         };
         let mut standalone =
             Standalone::start(&found, settings).map_err(|error| error.to_string())?;

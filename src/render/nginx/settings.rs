@@ -83,7 +83,7 @@ pub fn write(model: &Model, placement: &Placement, splits: usize, sheets: &mut S
     let includes = sheets.names();
     let text = print(&NginxConf {
         connections,
-        open_files: connections * 2,
+        open_files: connections + 1024,
         names_max_size: roomy(model.hosts.len(), 512),
         names_bucket_size: names_bucket_size(model),
         // Each split has a few variables of its own.
@@ -141,6 +141,7 @@ fn names_bucket_size(model: &Model) -> usize {
         HostMatch::Wildcard(_) | HostMatch::Any => 0,
     });
     let longest = lengths.max().unwrap_or(0);
-    // A pointer, a length and padding; and a pointer that ends the bucket.
-    (longest + 32).next_power_of_two().max(64)
+    // A pointer, a length and padding; and a pointer that ends the bucket. Room for four, or nginx
+    // finds no good hash for many names and warns.
+    (4 * (longest + 32)).next_power_of_two()
 }

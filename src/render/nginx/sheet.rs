@@ -51,7 +51,12 @@ impl Sheet {
 /// A template's text. Templates fail only where the escaper does, and words are made so that it does
 /// not; should one slip through, this object's block is left out and no other's.
 pub fn print(template: &impl Template) -> String {
-    template.render().unwrap_or_default()
+    let mut text = template.render().unwrap_or_default();
+    if !text.is_empty() {
+        // askama takes the last line break of a template away.
+        text.push('\n');
+    }
+    text
 }
 
 /// All files of a bundle.
