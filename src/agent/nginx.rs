@@ -29,6 +29,9 @@ const PROOF: Duration = Duration::from_secs(30);
 /// nginx asks again every second; a name that it has not asked for by then is not in use.
 const ASKED: Duration = Duration::from_secs(3);
 
+/// An answer that was sent is not yet in use; on a busy machine the first request would be a 502.
+const TAKEN: Duration = Duration::from_millis(50);
+
 pub struct Nginx {
     binary: PathBuf,
     current: PathBuf,
@@ -184,6 +187,7 @@ impl Driver for Nginx {
         })?;
         // Until its first answer an upstream is a 502.
         let _ = timeout(ASKED, asked.all(names)).await;
+        sleep(TAKEN).await;
         Ok(())
     }
 
@@ -210,6 +214,7 @@ impl Driver for Nginx {
         match self.prove(bundle, &old, since).await {
             Ok(()) => {
                 let _ = timeout(ASKED, asked.all(changed)).await;
+                sleep(TAKEN).await;
                 self.zones.publish(dns_zone(bundle));
                 Ok(())
             }
