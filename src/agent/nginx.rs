@@ -94,9 +94,11 @@ impl Nginx {
             if let Some(words) = process.failure_since(since) {
                 return Err(words);
             }
-            let workers = serving_workers(process.pid());
+            let master = process.pid();
+            let workers = serving_workers(master);
             answered = answered || self.revision().await.is_ok_and(|r| r == expected);
-            if answered && old.is_disjoint(&workers) {
+            let settled = answered && is_waiting(master);
+            if settled && old.is_disjoint(&workers) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -286,11 +288,22 @@ fn serving_workers(master: i32) -> BTreeSet<i32> {
         .collect()
 }
 
+/// Whether a master waits for signals: then it has forked all its workers. The first of them may
+/// answer before the last one is there, and who would take it for none would not wait for its end.
+fn is_waiting(master: i32) -> bool {
+    stat_field(master, 0).is_some_and(|state| state == "S")
+}
+
 fn parent_of(pid: i32) -> Option<i32> {
+    stat_field(pid, 1)?.parse().ok()
+}
+
+/// A field after `pid (name)`: state, ppid and so on. The name may hold anything, so the last
+/// parenthesis counts.
+fn stat_field(pid: i32, index: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // `pid (name) state ppid …`; the name may hold anything, so the last parenthesis counts.
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+    rest.split_whitespace().nth(index).map(str::to_owned)
 }
 
 fn is_serving(pid: i32) -> bool {
