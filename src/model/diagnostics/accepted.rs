@@ -42,7 +42,7 @@ pub fn regex_needs_implementation_specific(
         format!(
             "Path {path} holds regular-expression characters, but its pathType is {path_type}."
         ),
-        "Set pathType: ImplementationSpecific, and annotation use-regex: \"true\".",
+        "Set pathType: ImplementationSpecific, and annotation use-regex: \"true\"; percent-encode characters that are meant literally.",
     )
 }
 

@@ -112,5 +112,18 @@ fn compile(source: &str, ignore_case: bool) -> Result<Regex, NameError> {
     RegexBuilder::new(source)
         .case_insensitive(ignore_case)
         .build()
-        .map_err(|error| NameError::new(format!("it is not a regular expression: {error}")))
+        .map_err(|error| {
+            NameError::new(format!("it is not a regular expression: {}", words(&error)))
+        })
+}
+
+/// The innermost error's last line: the others repeat the expression or say nothing.
+fn words(error: &fancy_regex::Error) -> String {
+    let mut innermost: &dyn std::error::Error = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    let text = innermost.to_string();
+    let line = text.lines().last().unwrap_or_default().trim();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
