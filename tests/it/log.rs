@@ -129,7 +129,8 @@ async fn ask(logged: &Logged) -> BTreeMap<String, Line> {
     let http = Target::plain(logged.served.http);
     let https = Target::tls(logged.served.https, Tls::to("shop.example.com"));
     let h2 = Target::tls(logged.served.https, Tls::to("shop.example.com").http2());
-    let shop = |path| Request::get("shop.example.com", path).header("X-Request-ID", "of-the-client");
+    let shop =
+        |path| Request::get("shop.example.com", path).header("X-Request-ID", "of-the-client");
     let plain = [
         shop("/plain?a=%22b%22"),
         shop("/plain?status=404"),
@@ -199,7 +200,12 @@ fn said_of_a_request(lines: &BTreeMap<String, Line>) {
     assert_eq!(line("/h2")["protocol"], "HTTP/2.0");
     assert_eq!(line("/nobody")["ingress"], "");
     // Whatever was not reached has neither a status nor a time.
-    for (uri, status) in [("/nobody", 404), ("/idle", 503), ("/gone", 503), ("/redirected", 308)] {
+    for (uri, status) in [
+        ("/nobody", 404),
+        ("/idle", 503),
+        ("/gone", 503),
+        ("/redirected", 308),
+    ] {
         assert_eq!(line(uri)["status"], status);
         for name in NUMBERS_OR_NULL {
             assert_eq!(line(uri)[name], Value::Null, "{name} of {uri}");
@@ -263,23 +269,50 @@ fn hostile() -> Vec<Vec<u8>> {
         b"a\x00b",
     ];
     let places: [(&[u8], &[u8]); 7] = [
-        (b"GET /", b" HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n"),
-        (b"GET /?q=", b" HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n"),
-        (b"GET / HTTP/1.1\r\nHost: shop.example.com", b"\r\nConnection: close\r\n\r\n"),
-        (b"GET / HTTP/1.1\r\nHost: ", b"\r\nConnection: close\r\n\r\n"),
+        (
+            b"GET /",
+            b" HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n",
+        ),
+        (
+            b"GET /?q=",
+            b" HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: shop.example.com",
+            b"\r\nConnection: close\r\n\r\n",
+        ),
+        (
+            b"GET / HTTP/1.1\r\nHost: ",
+            b"\r\nConnection: close\r\n\r\n",
+        ),
         (
             b"GET / HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\nX-Request-ID: ",
             b"\r\n\r\n",
         ),
-        (b"", b" / HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n"),
+        (
+            b"",
+            b" / HTTP/1.1\r\nHost: shop.example.com\r\nConnection: close\r\n\r\n",
+        ),
         (b"GET / HTTP/", b"\r\n\r\n"),
     ];
     let mut requests = Vec::new();
     for evil in evil {
         requests.extend(places.map(|(before, after)| [before, evil, after].concat()));
     }
-    requests.push([b"GET /", "é".repeat(20_000).as_bytes(), b" HTTP/1.1\r\n\r\n"].concat());
-    requests.push([b"GET /", "\"".repeat(6_000).as_bytes(), b" HTTP/1.1\r\n\r\n"].concat());
+    requests.push(
+        [
+            b"GET /",
+            "é".repeat(20_000).as_bytes(),
+            b" HTTP/1.1\r\n\r\n",
+        ]
+        .concat(),
+    );
+    // Each of these is longer in JSON, and longer than a proxy's usual line.
+    for place in [&places[0], &places[3], &places[4]] {
+        let long = "\"\u{1}".repeat(3_000);
+        requests.push([place.0, long.as_bytes(), place.1].concat());
+        requests.push([place.0, "\"".repeat(14_000).as_bytes(), place.1].concat());
+    }
     requests
 }
 
