@@ -89,13 +89,13 @@ async fn loaded(standalone: &mut Standalone) -> Result<(), String> {
     }
 }
 
-/// An address that nobody listens on just now, and that no connection of another test is given.
+/// An address that nobody listens on just now, and that nobody is given again by this process: below
+/// the ports that the system gives to outgoing connections, each port once.
 fn free() -> SocketAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Below the ports that the kernel gives to clients, and apart from other processes of tests.
-    let first = 10_000 + u16::try_from(std::process::id() % 100).unwrap_or(0) * 200;
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
     loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 2_000;
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port is left");
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         if TcpListener::bind(address).is_ok() {
             return address;
