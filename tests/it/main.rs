@@ -8,3 +8,4 @@ mod serve;
 mod architecture;
 mod golden;
 mod live;
+mod log;
