@@ -4,6 +4,7 @@
 //! `cargo bench --bench build`
 
 mod estate;
+mod shared;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -66,7 +67,7 @@ fn cost(proxy: ProxyKind, size: usize, features: bool) -> Cost {
     let snapshot = estate::estate(size, features);
     let mut rounds: Vec<(Duration, Duration)> = Vec::new();
     let mut bundle = None;
-    let mut options = estate::options();
+    let mut options = shared::options();
     for _ in 0..ROUNDS {
         let start = cpu(UsageWho::RUSAGE_SELF);
         let translation = black_box(translate(&snapshot, &options));
@@ -115,7 +116,7 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
     for below in ["run", "tmp"] {
         std::fs::create_dir_all(dir.path().join(below)).expect("a directory");
     }
-    let binary = estate::binary(proxy);
+    let binary = shared::binary(proxy);
     let mut command = Command::new(binary);
     match proxy {
         ProxyKind::Nginx => command
@@ -165,7 +166,7 @@ fn memory(proxy: &str, size: &str, features: bool) {
     };
     let snapshot = estate::estate(size.parse().expect("a number"), features);
     let before = high_water();
-    let translation = translate(&snapshot, &estate::options());
+    let translation = translate(&snapshot, &shared::options());
     let bundle = rendered(&translation.model, proxy);
     black_box(bundle.files());
     println!(

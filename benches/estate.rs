@@ -1,17 +1,14 @@
 //! A made-up estate of Ingresses: one host, one Service and two endpoints each, TLS for one in five.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
-use jiff::civil::date;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
-use vigie::render::ProxyKind;
 use vigie::snapshot::Snapshot;
-use vigie::standalone::find::find;
-use vigie::translate::{Classes, Memory, Options};
+
+use crate::shared::of;
 
 /// Certificates that are made; more Secrets share them, since making keys is not what is measured.
 const KEYS: usize = 50;
@@ -76,37 +73,6 @@ pub fn estate(ingresses: usize, features: bool) -> Snapshot {
         })));
     }
     snapshot
-}
-
-pub fn options() -> Options {
-    Options {
-        classes: Classes {
-            name: "vigie".into(),
-            controllers: Vec::new(),
-            semantics: None,
-            without_class: false,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: date(2026, 11, 24),
-        memory: Memory::default(),
-    }
-}
-
-pub fn of<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
-    serde_json::from_value(value).expect("the estate's objects are well formed")
-}
-
-/// The proxy that `make proxies` got.
-pub fn binary(proxy: ProxyKind) -> PathBuf {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let found = runtime.expect("a runtime").block_on(find(proxy, None));
-    found.unwrap_or_else(|error| panic!("{error}")).binary
 }
 
 /// A self-signed ECDSA certificate for every name of the estate.

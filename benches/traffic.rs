@@ -6,8 +6,8 @@
 //! `cargo bench --bench traffic`
 
 mod by_hand;
-mod estate;
 mod load;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -175,7 +175,7 @@ fn free() -> SocketAddr {
 }
 
 fn spawn(proxy: ProxyKind, root: &Path) -> Child {
-    let mut command = Command::new(estate::binary(proxy));
+    let mut command = Command::new(shared::binary(proxy));
     match proxy {
         ProxyKind::Nginx => command
             .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
@@ -211,7 +211,7 @@ fn ours(
     address: SocketAddr,
     snapshot: &Snapshot,
 ) {
-    let translation = translate(snapshot, &estate::options());
+    let translation = translate(snapshot, &shared::options());
     assert!(
         translation.diagnostics.iter().all(|d| !d.is_error()),
         "{:?}",
@@ -268,19 +268,19 @@ fn snapshot(features: bool, backend: SocketAddr) -> Snapshot {
         } else {
             ("/", "Prefix")
         };
-        snapshot.add_ingress(estate::of(json!({
+        snapshot.add_ingress(shared::of(json!({
             "metadata": {"namespace": "default", "name": name, "annotations": annotations},
             "spec": {"ingressClassName": "vigie", "rules": [{"host": load::host(i), "http": {"paths": [{
                 "path": path, "pathType": path_type,
                 "backend": {"service": {"name": name, "port": {"number": 80}}},
             }]}}]},
         })));
-        snapshot.add_service(estate::of(json!({
+        snapshot.add_service(shared::of(json!({
             "metadata": {"namespace": "default", "name": name},
             "spec": {"selector": {"app": name}, "ports": [{"port": 80}]},
         })));
         let other = IpAddr::from([127, 0, 0, 2]);
-        snapshot.add_slice(estate::of(json!({
+        snapshot.add_slice(shared::of(json!({
             "metadata": {"namespace": "default", "name": name, "labels": {"kubernetes.io/service-name": name}},
             "addressType": "IPv4",
             "ports": [{"port": backend.port()}],

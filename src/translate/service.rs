@@ -215,10 +215,10 @@ fn protocol(
         (None, None, _) => Protocol::Http,
         (None, Some(protocol), PathSemantics::Strict) => protocol,
         (None, Some(_), PathSemantics::IngressNginx) => {
-            findings.push(settings::service_setting_ignored(
+            findings.push(settings::app_protocol_ignored(
                 Origin::new(service_ref(name), FieldPath::new("spec.ports")),
                 &name.name,
-                &format!("appProtocol {}", shown(said.unwrap_or_default())),
+                &shown(said.unwrap_or_default()),
             ));
             Protocol::Http
         }

@@ -68,6 +68,16 @@ pub fn tls_secret_not_found(origin: Origin, secret: &str, host: &str, served: &s
     )
 }
 
+/// The Secret that an option names for the default certificate.
+pub fn default_certificate_not_found(origin: Origin, secret: &str, served: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH206,
+        origin,
+        format!("Secret {secret} for the default certificate does not exist. {served}"),
+        "Create it, or correct the option.",
+    )
+}
+
 /// `why` is a sentence about the Secret's content; `served` says what is served instead.
 pub fn tls_secret_invalid(origin: Origin, secret: &str, why: &str, served: &str) -> Diagnostic {
     Diagnostic::new(

@@ -5,7 +5,7 @@ use crate::model::names::PathRegex;
 
 /// How many files the ordered hosts are spread over. Each costs one comparison for every request
 /// that is not plain; the lines of one are walked for every request of its hosts.
-pub const BUCKETS: u8 = 32;
+pub const BUCKETS: u8 = 16;
 
 pub fn bucket_name(bucket: u8) -> String {
     format!("{bucket:02x}")

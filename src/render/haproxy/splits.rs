@@ -107,7 +107,7 @@ pub fn cover(from: u32, to: u32) -> Vec<String> {
     while at < to {
         let mut size = 1;
         let mut digits = 4;
-        while digits > 0 && at % (size * 10) == 0 && at + size * 10 <= to {
+        while digits > 0 && at.is_multiple_of(size * 10) && at + size * 10 <= to {
             size *= 10;
             digits -= 1;
         }
