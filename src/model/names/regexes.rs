@@ -151,13 +151,17 @@ fn compile(source: &str, ignore_case: bool) -> Result<Regex, NameError> {
         })
 }
 
-/// The innermost error's last line: the others repeat the expression or say nothing.
+/// What is wrong, without the expression and the engine's own words around it.
 fn words(error: &fancy_regex::Error) -> String {
-    let mut innermost: &dyn std::error::Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    let text = innermost.to_string();
+    use fancy_regex::{CompileError, Error};
+    let syntax = match error {
+        Error::CompileError(error) => match &**error {
+            CompileError::InnerError(error) => error.syntax_error().map(ToString::to_string),
+            _ => None,
+        },
+        _ => None,
+    };
+    let text = syntax.unwrap_or_else(|| error.to_string());
     let line = text.lines().last().unwrap_or_default().trim();
     line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }
