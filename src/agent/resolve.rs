@@ -130,7 +130,10 @@ async fn ask_for_ever(
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            changed = wanted.changed() => if changed.is_err() { return },
+            changed = wanted.changed() => match changed {
+                Ok(()) => ticks.reset(),
+                Err(_) => return,
+            },
             _ = ticks.tick() => {}
         }
         let names = wanted.borrow_and_update().clone();

@@ -218,7 +218,10 @@ impl Entry<'_> {
             return Some(());
         }
         if free {
-            findings.push(programmed::regex_taken_literally(origin(), &shown(self.path)));
+            findings.push(programmed::regex_taken_literally(
+                origin(),
+                &shown(self.path),
+            ));
             return Some(());
         }
         let finding = accepted::regex_needs_implementation_specific(

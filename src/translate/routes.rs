@@ -363,7 +363,10 @@ pub fn hold_fallback(held: &mut Option<Route>, route: Route, findings: &mut Vec<
     match held {
         None => *held = Some(route),
         Some(holder) => {
-            findings.push(programmed::default_backend_shadowed(route.origin, &holder.origin));
+            findings.push(programmed::default_backend_shadowed(
+                route.origin,
+                &holder.origin,
+            ));
         }
     }
 }

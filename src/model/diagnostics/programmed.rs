@@ -6,8 +6,14 @@ use crate::model::names::shown;
 /// `holder` is what has the host and path.
 pub fn route_shadowed(origin: Origin, host: &str, path: &str, holder: &Origin) -> Diagnostic {
     let message = match holder.object == origin.object {
-        true => format!("{host}{path} is served by {} of the same object.", holder.field),
-        false => format!("{host}{path} is served by {}, which goes first.", holder.object),
+        true => format!(
+            "{host}{path} is served by {} of the same object.",
+            holder.field
+        ),
+        false => format!(
+            "{host}{path} is served by {}, which goes first.",
+            holder.object
+        ),
     };
     Diagnostic::new(
         Code::RH306,
@@ -22,7 +28,10 @@ pub fn default_backend_shadowed(origin: Origin, holder: &Origin) -> Diagnostic {
     Diagnostic::new(
         Code::RH306,
         origin,
-        format!("What no rule takes is served by {}, which goes first.", holder.object),
+        format!(
+            "What no rule takes is served by {}, which goes first.",
+            holder.object
+        ),
         "Remove one of the two default backends. The older object goes first, then the first by namespace and name.",
     )
 }
@@ -128,5 +137,7 @@ pub fn config_rejected(origin: Origin, proxy: &str, words: &str) -> Diagnostic {
 /// What of a path stands before the first regular-expression character, without a '/' at its end.
 fn literal_start(path: &str) -> &str {
     let end = path.find(['(', '[', '{', '.', '*', '?', '+', '^', '$', '|', '\\']);
-    path.get(..end.unwrap_or(path.len())).unwrap_or(path).trim_end_matches('/')
+    path.get(..end.unwrap_or(path.len()))
+        .unwrap_or(path)
+        .trim_end_matches('/')
 }

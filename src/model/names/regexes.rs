@@ -112,7 +112,9 @@ fn compile(source: &str, ignore_case: bool) -> Result<Regex, NameError> {
     RegexBuilder::new(source)
         .case_insensitive(ignore_case)
         .build()
-        .map_err(|error| NameError::new(format!("it is not a regular expression: {}", words(&error))))
+        .map_err(|error| {
+            NameError::new(format!("it is not a regular expression: {}", words(&error)))
+        })
 }
 
 /// The innermost error's last line: the others repeat the expression or say nothing.
