@@ -7,4 +7,5 @@ mod serve;
 
 mod architecture;
 mod golden;
+mod laws;
 mod live;

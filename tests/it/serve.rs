@@ -77,7 +77,7 @@ async fn loaded(standalone: &mut Standalone) -> Result<(), String> {
 }
 
 /// An address that nobody listens on just now.
-fn free() -> SocketAddr {
+pub fn free() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address")
 }
