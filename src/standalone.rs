@@ -179,7 +179,7 @@ impl Parts {
         directory: Directory,
     ) -> (oneshot::Sender<()>, JoinHandle<()>) {
         let (stop, stopped) = oneshot::channel::<()>();
-        let grace = Duration::ZERO;
+        let grace = Duration::from_secs(1);
         let Self {
             resolver,
             bundles,

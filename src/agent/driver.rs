@@ -68,8 +68,7 @@ pub struct Ended {
 pub struct Output {
     /// Access log, which the proxy writes to its standard output.
     pub access: Stream,
-    /// Whether lines of its error log above the level of a notice are passed on to our standard
-    /// error.
+    /// Whether errors of its error log are passed on to our standard error.
     pub errors: bool,
 }
 
@@ -79,24 +78,8 @@ pub enum Stream {
     Null,
     Stdout,
     Stderr,
+    /// Is appended to.
     File(PathBuf),
-}
-
-impl Stream {
-    pub fn stdio(&self) -> io::Result<Stdio> {
-        Ok(match self {
-            Self::Null => Stdio::null(),
-            Self::Stdout => Stdio::inherit(),
-            Self::Stderr => io::stderr().into(),
-            Self::File(path) => {
-                let append = std::fs::OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open(path)?;
-                append.into()
-            }
-        })
-    }
 }
 
 #[derive(Debug, thiserror::Error)]

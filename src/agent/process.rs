@@ -3,22 +3,33 @@
 //! found and ended (they would keep the ports). The kernel ends the master when we are gone.
 
 use std::collections::VecDeque;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Seek, SeekFrom, Write};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::driver::{Ended, Output, status_words};
+use super::driver::{Ended, Output, Stream, status_words};
 
 /// How often something is looked at that cannot be waited for.
 pub(super) const GLANCE: Duration = Duration::from_millis(5);
+
+/// Levels below an error, as both proxies print them.
+const QUIET: [&str; 6] = [
+    "[warn]",
+    "[notice]",
+    "[info]",
+    "[debug]",
+    "[WARNING]",
+    "[NOTICE]",
+];
 
 /// Kept of what the proxy said.
 const KEPT_LINES: usize = 100;
@@ -43,7 +54,7 @@ impl Process {
         let parent = nix::unistd::getpid();
         command
             .stdin(Stdio::null())
-            .stdout(output.access.stdio()?)
+            .stdout(standard_output(&output.access)?)
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
@@ -61,6 +72,9 @@ impl Process {
         let mut child = command.spawn()?;
         let id = child.id().and_then(|id| i32::try_from(id).ok());
         let id = id.ok_or_else(|| io::Error::from(Errno::ESRCH))?;
+        if let Some(stdout) = child.stdout.take() {
+            tokio::spawn(pass_on(stdout, output.access.clone()));
+        }
         let (sender, said) = watch::channel(Said::default());
         if let Some(stderr) = child.stderr.take() {
             tokio::spawn(listen(stderr, sender, output.errors));
@@ -157,13 +171,47 @@ pub(super) fn is_fatal(line: &str) -> bool {
         .any(|level| line.contains(level))
 }
 
+/// HAProxy makes its output non-blocking and forgets that it appends. So it never gets a descriptor
+/// of ours, and a file is written from its end on.
+fn standard_output(access: &Stream) -> io::Result<Stdio> {
+    match access {
+        Stream::Null => Ok(Stdio::null()),
+        Stream::Stdout | Stream::Stderr => Ok(Stdio::piped()),
+        Stream::File(path) => {
+            let mut options = OpenOptions::new();
+            let mut file = options.append(true).create(true).open(path)?;
+            file.seek(SeekFrom::End(0))?;
+            Ok(file.into())
+        }
+    }
+}
+
+/// Ends with the last process that holds the other end, or when nobody reads ours.
+async fn pass_on(stdout: impl AsyncRead + Unpin, access: Stream) {
+    let mut lines = BufReader::new(stdout).split(b'\n');
+    let mut ours: Box<dyn AsyncWrite + Unpin + Send> = match access {
+        Stream::Stdout => Box::new(tokio::io::stdout()),
+        _ => Box::new(tokio::io::stderr()),
+    };
+    while let Ok(Some(mut line)) = lines.next_segment().await {
+        // An old worker of HAProxy logs the end of each of its proxies; nobody's request.
+        if line.starts_with(b"Proxy ") {
+            continue;
+        }
+        line.push(b'\n');
+        if ours.write_all(&line).await.is_err() || ours.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
 async fn listen(stderr: impl AsyncRead + Unpin, said: watch::Sender<Said>, pass_on: bool) {
     let mut lines = BufReader::new(stderr).split(b'\n');
     while let Ok(Some(line)) = lines.next_segment().await {
         let line = String::from_utf8_lossy(&line).into_owned();
-        let quiet = ["[notice]", "[info]", "[debug]", "[NOTICE]"];
-        if pass_on && !quiet.iter().any(|level| line.contains(level)) {
-            eprintln!("{line}");
+        if pass_on && !QUIET.iter().any(|level| line.contains(level)) {
+            // Nobody may be there to read it.
+            let _ = writeln!(io::stderr(), "{line}");
         }
         said.send_modify(|said| {
             said.count += 1;

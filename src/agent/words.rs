@@ -30,7 +30,7 @@ impl Refusal {
             let level = FATAL.iter().find(|level| line.contains(**level))?;
             line.split_once(level).map(|(_, words)| message(words))
         });
-        let words = fatal.or_else(|| lines().last());
+        let words = fatal.or_else(|| lines().next_back());
         let words = words.unwrap_or("it said nothing");
         let place = find_place(words, bundle);
         Self {
@@ -62,7 +62,7 @@ fn message(words: &str) -> &str {
 /// nginx names a place as `in /directory/file:line`, HAProxy as `parsing [file:line]`.
 fn find_place(words: &str, bundle: &Bundle) -> Option<Place> {
     let mut found = None;
-    for (name, _) in &bundle.structure {
+    for name in bundle.structure.keys() {
         for (start, _) in words.match_indices(name.as_str()) {
             // "a/b.conf" must not be taken for "b.conf".
             let before = words[..start].chars().next_back();

@@ -5,7 +5,7 @@ mod certificate;
 mod table;
 mod teller;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -17,6 +17,7 @@ use super::options::{BuildOptions, today};
 use super::{FINDINGS, GOOD};
 use crate::agent::driver::{Output as ProxyOutput, Stream};
 use crate::source::folder::{Folder, Manifests, watch};
+use crate::source::stand_in::{StandIn, stand_in};
 use crate::standalone::find::find;
 use crate::standalone::{Built, Settings, Standalone, Told, build};
 use crate::translate::Memory;
@@ -87,9 +88,11 @@ async fn serve(args: &RunArgs) -> anyhow::Result<u8> {
     let https = addresses::take("--https", &args.https)?;
     let teller = Teller::new(args.output == Output::Json, &found, &http, &https);
     teller.found()?;
+    let backends = args.build.resolve_backends()?;
     let standalone = Standalone::start(&found, settings(args, http, https))?;
     let mut run = Run {
         args,
+        backends,
         standalone,
         teller,
         memory: Memory::default(),
@@ -98,7 +101,8 @@ async fn serve(args: &RunArgs) -> anyhow::Result<u8> {
     };
     let code = tokio::select! {
         code = run.until_done(manifests) => code,
-        () = signals.any() => Ok(GOOD),
+        // Whoever asks for one round wants to know that it came to its end.
+        () = signals.any() => Ok(if args.once { FINDINGS } else { GOOD }),
     };
     run.standalone.stop().await;
     run.teller.stopped()?;
@@ -123,6 +127,8 @@ fn settings(args: &RunArgs, http: Vec<SocketAddr>, https: Vec<SocketAddr>) -> Se
 
 struct Run<'a> {
     args: &'a RunArgs,
+    /// What `--backend` names, as it was resolved at the start.
+    backends: Vec<(StandIn, IpAddr)>,
     standalone: Standalone,
     teller: Teller,
     memory: Memory,
@@ -158,7 +164,7 @@ impl Run<'_> {
 
     /// Builds what the manifests say now and has it loaded.
     async fn take(&mut self, folder: &Folder) -> anyhow::Result<()> {
-        let (snapshot, of_options) = self.args.build.stand_in(&folder.snapshot)?;
+        let (snapshot, of_options) = stand_in(&folder.snapshot, &self.backends);
         let certificate = Some(self.default_certificate.clone());
         let mut options = self.args.build.options(today(), certificate);
         options.memory = std::mem::take(&mut self.memory);

@@ -21,8 +21,11 @@ impl State {
         let parent = std::env::temp_dir();
         sweep(&parent);
         let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(parent)?;
-        let lock = File::create_new(directory.path().join(LOCK))?;
+        // It gets its name when it is locked, so that no other run finds it unlocked.
+        let unnamed = directory.path().join("unnamed");
+        let lock = File::create_new(&unnamed)?;
         lock.lock()?;
+        fs::rename(unnamed, directory.path().join(LOCK))?;
         Ok(Self {
             directory,
             _lock: lock,

@@ -171,7 +171,7 @@ impl Teller {
         let mut value = json!({
             "event": event,
             "revision": load.revision,
-            "changes": changes,
+            "changes": (!load.plan.is_nothing()).then_some(changes),
             "milliseconds": u64::try_from(load.took.as_millis()).unwrap_or(u64::MAX),
         });
         if let Some(how) = how {
