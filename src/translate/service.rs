@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::IngressBackend;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::PathSemantics;
 use super::class::Claimed;
@@ -200,6 +201,7 @@ impl<'a> Upstreams<'a> {
                 Upstream {
                     label,
                     protocol,
+                    port: place.target_port(),
                     endpoints: reached,
                     origin,
                 },
@@ -328,6 +330,15 @@ impl Place<'_> {
     }
 
     /// The cluster IP, where it is asked for and there is one.
+    /// None where it is a name, which each pod may give another number.
+    fn target_port(&self) -> Option<u16> {
+        match self.port.and_then(|port| port.target_port.as_ref()) {
+            None => Some(self.number),
+            Some(IntOrString::Int(number)) => valid_port(*number),
+            Some(IntOrString::String(_)) => None,
+        }
+    }
+
     fn cluster_ip(&self, wish: Wish, findings: &mut Vec<Diagnostic>) -> Option<Endpoints> {
         if !wish.cluster_ip {
             return None;

@@ -52,6 +52,10 @@ pub fn write(
     splits: &mut Splits,
     sheets: &mut Sheets,
 ) {
+    if placement.http.is_empty() && placement.https.is_empty() {
+        // Without a `listen`, a server would take port 80.
+        return;
+    }
     let nothing = Host {
         certificates: Vec::new(),
         routes: Vec::new(),

@@ -93,7 +93,7 @@ pub fn write(model: &Model, placement: &Placement, splits: usize, sheets: &mut S
         // Each file is kept twice, as chain and as key.
         certificates_max: roomy(model.certificates.len() * 2, 64),
         default_certificate: default_certificate(model),
-        resolvers: &placement.resolvers,
+        resolvers: upstreams::resolvers(placement),
         zone_megabytes: upstreams::zone_megabytes(upstreams),
         includes: with_revision(includes),
     });

@@ -16,8 +16,18 @@ use crate::render::bundle::{Bundle, Content, Piece, Pool};
 /// port. An empty answer would make nginx forget the upstream and ask again after ten seconds only.
 pub const NO_ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1));
 
-/// The port of an upstream that has never had an endpoint; nothing is sent there.
+/// The port of an upstream without endpoints whose Service names its port: pods decide the number.
 const DISCARD: u16 = 9;
+
+/// Where no resolver is given, as in a bundle that is only looked at.
+const NO_RESOLVER: &[SocketAddr] = &[SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 10_053)];
+
+pub fn resolvers(placement: &Placement) -> &[SocketAddr] {
+    match placement.resolvers.as_slice() {
+        [] => NO_RESOLVER,
+        given => given,
+    }
+}
 
 /// The last label of every name that nginx asks for.
 const DOMAIN: &str = ".vigie";
@@ -46,7 +56,7 @@ pub fn write<'a>(model: &'a Model, placement: &Placement, sheets: &mut Sheets) -
         let text = print(&UpstreamConf {
             label: Comment::new(&upstream.label),
             name,
-            resolvers: only_v6.then_some(placement.resolvers.as_slice()),
+            resolvers: only_v6.then(|| resolvers(placement)),
             servers: ports(upstream).map(|port| server(name, port)).collect(),
             keepalive: keepalive(count),
         });
@@ -89,7 +99,7 @@ fn ports(upstream: &Upstream) -> impl Iterator<Item = u16> {
         Endpoints::Name { port, .. } => [*port].into(),
     };
     if ports.is_empty() {
-        ports.insert(DISCARD);
+        ports.insert(upstream.port.unwrap_or(DISCARD));
     }
     ports.into_iter()
 }

@@ -57,10 +57,6 @@ impl Text {
         }
         Self(text)
     }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl fmt::Display for Text {
@@ -103,7 +99,7 @@ fn escaped(text: &str) -> String {
 pub fn as_pattern(text: &str) -> String {
     let mut pattern = String::with_capacity(text.len());
     for c in text.chars() {
-        if c.is_ascii() && !c.is_ascii_alphanumeric() {
+        if "\\^$.|?*+()[]{}".contains(c) {
             pattern.push('\\');
         }
         pattern.push(c);
