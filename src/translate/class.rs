@@ -5,7 +5,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use super::annotations::{self, Settings};
 use super::{Classes, PathSemantics};
 use crate::api::{DEFAULT_CLASS_ANNOTATION, INGRESS_NGINX_CONTROLLER, LEGACY_CLASS_ANNOTATION};
-use crate::model::diagnostics::{Diagnostic, Kind, ObjectRef, Severity, accepted};
+use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Severity, accepted};
 use crate::snapshot::{ObjectName, Snapshot};
 
 /// An Ingress of ours.
@@ -54,7 +54,16 @@ pub fn claim<'a>(
                 });
             }
             Owner::Other(class) => {
-                let finding = accepted::target_not_ours(&object, Some(class), &classes.name);
+                let mut finding = accepted::target_not_ours(&object, Some(class), &classes.name);
+                let spec = ingress.spec.as_ref();
+                let annotated = ingress.metadata.annotations.iter().flatten();
+                if spec.is_none_or(|spec| spec.ingress_class_name.is_none())
+                    && annotated
+                        .into_iter()
+                        .any(|(key, _)| key == LEGACY_CLASS_ANNOTATION)
+                {
+                    finding.origin.field = FieldPath::annotation(LEGACY_CLASS_ANNOTATION);
+                }
                 findings.push(finding.with_severity(Severity::Info));
             }
             Owner::Default(class) => {

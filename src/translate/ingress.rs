@@ -44,6 +44,13 @@ pub fn entries<'a>(claimed: &'a Claimed<'a>, findings: &mut Vec<Diagnostic>) -> 
     let rules = spec
         .and_then(|spec| spec.rules.as_deref())
         .unwrap_or_default();
+    if rules.is_empty() && spec.is_none_or(|spec| spec.default_backend.is_none()) {
+        findings.push(accepted::invalid(
+            Origin::new(claimed.object.clone(), FieldPath::new("spec")),
+            "it has neither rules nor a default backend",
+            "Give spec.rules or spec.defaultBackend; without either nothing is served.",
+        ));
+    }
     let mut entries = Vec::new();
     for (i, rule) in rules.iter().enumerate() {
         let field = FieldPath::new("spec.rules").index(i);
@@ -87,7 +94,7 @@ fn host(
         .inspect_err(|error| {
             findings.push(accepted::invalid(
                 Origin::new(claimed.object.clone(), field.key("host")),
-                format!("{} {error}", shown(raw)),
+                format!("{}: {error}", shown(raw)),
                 "Use a name such as shop.example.com, or *.example.com for any one label before it.",
             ));
         })
@@ -180,7 +187,7 @@ impl Entry<'_> {
             .inspect_err(|error| {
                 findings.push(accepted::invalid(
                     self.origin.at(self.origin.field.key("path")),
-                    format!("{} {error}", shown(self.path)),
+                    format!("{}: {error}", shown(self.path)),
                     match self.wants_regex() {
                         true => "Use a regular expression of PCRE's syntax that begins with '/', such as /item/[0-9]+.",
                         false => "Use a path that begins with '/', such as /api.",

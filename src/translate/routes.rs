@@ -390,6 +390,7 @@ pub fn class_default(
         protocol: None,
         cluster_ip: false,
         semantics: PathSemantics::Strict,
+        without: "What no route takes is answered 404.",
     };
     let upstream = upstreams.of_service(service, &port, &origin, wish, findings)?;
     let path = PathMatch::Prefix(RoutePath::root());

@@ -11,6 +11,7 @@ use vigie::model::Model;
 use vigie::model::diagnostics::Diagnostic;
 use vigie::render::bundle::FileText;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
+use vigie::snapshot::Snapshot;
 use vigie::source::folder::{File, Folder, Manifests};
 use vigie::translate::{Translation, translate};
 
@@ -100,10 +101,7 @@ impl Case {
 
     /// What the manifests mean, and everything that is to be told of them.
     pub fn translate(&self) -> (Translation, Vec<Diagnostic>) {
-        let (snapshot, of_options) = self
-            .build
-            .stand_in(&self.folder.snapshot)
-            .expect("stand-ins are addresses");
+        let (snapshot, of_options) = self.stood_in();
         let options = self.build.options(TODAY, Some(default_certificate()));
         let mut translation = translate(&snapshot, &options);
         let mut findings = self.folder.diagnostics.clone();
@@ -113,9 +111,25 @@ impl Case {
         (translation, findings)
     }
 
+    /// The objects, with stand-ins at their Services' places.
+    pub fn snapshot(&self) -> Snapshot {
+        self.stood_in().0
+    }
+
+    fn stood_in(&self) -> (Snapshot, Vec<Diagnostic>) {
+        let stood_in = self.build.stand_in(&self.folder.snapshot);
+        stood_in.expect("stand-ins are addresses")
+    }
+
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
     }
+}
+
+/// What a build without any flag reads.
+pub fn usual_options() -> vigie::translate::Options {
+    let flags = Flags::try_parse_from(std::iter::empty::<String>()).expect("no flag is needed");
+    flags.build.options(TODAY, Some(default_certificate()))
 }
 
 /// Addresses as a cluster has them, so that golden files hold no free port of the day.

@@ -7,5 +7,6 @@ mod serve;
 
 mod architecture;
 mod golden;
+mod laws;
 mod live;
 mod log;

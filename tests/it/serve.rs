@@ -91,7 +91,7 @@ async fn loaded(standalone: &mut Standalone) -> Result<(), String> {
 
 /// An address that nobody listens on just now, and that nobody is given again by this process: below
 /// the ports that the system gives to outgoing connections, each port once.
-fn free() -> SocketAddr {
+pub fn free() -> SocketAddr {
     static NEXT: AtomicU16 = AtomicU16::new(20_000);
     loop {
         let port = NEXT.fetch_add(1, Ordering::Relaxed);
