@@ -170,7 +170,7 @@ impl Driver for Nginx {
         // A socket of a killed master would refuse its successor.
         let _ = std::fs::remove_file(self.revision_socket());
         let zone = dns_zone(bundle);
-        let names = zone.keys().cloned().collect();
+        let names: Vec<_> = zone.keys().map(|name| (name.clone(), 2)).collect();
         let asked = self.zones.publish(zone);
         let process = Process::start(self.command(&self.current, bundle), &self.output);
         self.process = Some(process.map_err(|source| DriverError::Run {
@@ -182,8 +182,8 @@ impl Driver for Nginx {
             proxy: ProxyKind::Nginx,
             words: Refusal::read(&words, bundle).words,
         })?;
-        // Until its first answer an upstream is a 502.
-        let _ = timeout(ASKED, asked.all(names)).await;
+        // Until it has read its first answer an upstream is a 502.
+        let _ = timeout(ASKED, asked.times(names)).await;
         Ok(())
     }
 
@@ -209,7 +209,11 @@ impl Driver for Nginx {
         signalled.map_err(|source| DriverError::Signal { proxy, source })?;
         match self.prove(bundle, &old, since).await {
             Ok(()) => {
-                let _ = timeout(ASKED, asked.all(changed)).await;
+                let times = |name: String| {
+                    let times = if before.contains_key(&name) { 1 } else { 2 };
+                    (name, times)
+                };
+                let _ = timeout(ASKED, asked.times(changed.into_iter().map(times))).await;
                 self.zones.publish(dns_zone(bundle));
                 Ok(())
             }
