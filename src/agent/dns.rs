@@ -111,21 +111,11 @@ impl Zones {
 
 impl Questions {
     /// Ends when each of these names has been answered from this zone or a later one.
-    pub async fn all(self, names: BTreeSet<String>) {
-        self.times(names.into_iter().map(|name| (name, 1))).await;
-    }
-
-    /// Ends when each of these names has been asked for so many times. The second question proves
-    /// that the first answer has been read.
-    pub async fn times(mut self, names: impl IntoIterator<Item = (String, u32)>) {
-        let mut open: BTreeMap<String, u32> = names.into_iter().collect();
-        while !open.is_empty() {
+    pub async fn all(mut self, mut names: BTreeSet<String>) {
+        while !names.is_empty() {
             match self.asked.recv().await {
                 Ok(asked) if asked.number >= self.number => {
-                    if let Some(left) = open.get_mut(&asked.name) {
-                        *left -= 1;
-                    }
-                    open.retain(|_, left| *left > 0);
+                    names.remove(&asked.name);
                 }
                 // Those that were missed are asked for again a second later.
                 Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}

@@ -29,6 +29,9 @@ const PROOF: Duration = Duration::from_secs(30);
 /// nginx asks again every second; a name that it has not asked for by then is not in use.
 const ASKED: Duration = Duration::from_secs(3);
 
+/// An answer that was sent is not yet in use; on a busy machine the first request would be a 502.
+const TAKEN: Duration = Duration::from_millis(50);
+
 pub struct Nginx {
     binary: PathBuf,
     current: PathBuf,
@@ -91,9 +94,11 @@ impl Nginx {
             if let Some(words) = process.failure_since(since) {
                 return Err(words);
             }
-            let workers = serving_workers(process.pid());
+            let master = process.pid();
+            let workers = serving_workers(master);
             answered = answered || self.revision().await.is_ok_and(|r| r == expected);
-            if answered && old.is_disjoint(&workers) {
+            let settled = answered && is_waiting(master);
+            if settled && old.is_disjoint(&workers) {
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -170,7 +175,7 @@ impl Driver for Nginx {
         // A socket of a killed master would refuse its successor.
         let _ = std::fs::remove_file(self.revision_socket());
         let zone = dns_zone(bundle);
-        let names: Vec<_> = zone.keys().map(|name| (name.clone(), 2)).collect();
+        let names = zone.keys().cloned().collect();
         let asked = self.zones.publish(zone);
         let process = Process::start(self.command(&self.current, bundle), &self.output);
         self.process = Some(process.map_err(|source| DriverError::Run {
@@ -182,8 +187,9 @@ impl Driver for Nginx {
             proxy: ProxyKind::Nginx,
             words: Refusal::read(&words, bundle).words,
         })?;
-        // Until it has read its first answer an upstream is a 502.
-        let _ = timeout(ASKED, asked.times(names)).await;
+        // Until its first answer an upstream is a 502.
+        let _ = timeout(ASKED, asked.all(names)).await;
+        sleep(TAKEN).await;
         Ok(())
     }
 
@@ -209,11 +215,8 @@ impl Driver for Nginx {
         signalled.map_err(|source| DriverError::Signal { proxy, source })?;
         match self.prove(bundle, &old, since).await {
             Ok(()) => {
-                let times = |name: String| {
-                    let times = if before.contains_key(&name) { 1 } else { 2 };
-                    (name, times)
-                };
-                let _ = timeout(ASKED, asked.times(changed.into_iter().map(times))).await;
+                let _ = timeout(ASKED, asked.all(changed)).await;
+                sleep(TAKEN).await;
                 self.zones.publish(dns_zone(bundle));
                 Ok(())
             }
@@ -285,11 +288,22 @@ fn serving_workers(master: i32) -> BTreeSet<i32> {
         .collect()
 }
 
+/// Whether a master waits for signals: then it has forked all its workers. The first of them may
+/// answer before the last one is there, and who would take it for none would not wait for its end.
+fn is_waiting(master: i32) -> bool {
+    stat_field(master, 0).is_some_and(|state| state == "S")
+}
+
 fn parent_of(pid: i32) -> Option<i32> {
+    stat_field(pid, 1)?.parse().ok()
+}
+
+/// A field after `pid (name)`: state, ppid and so on. The name may hold anything, so the last
+/// parenthesis counts.
+fn stat_field(pid: i32, index: usize) -> Option<String> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // `pid (name) state ppid …`; the name may hold anything, so the last parenthesis counts.
     let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+    rest.split_whitespace().nth(index).map(str::to_owned)
 }
 
 fn is_serving(pid: i32) -> bool {

@@ -22,6 +22,8 @@ enum Owner<'a> {
     Ours(PathSemantics),
     /// Another controller's class, which exists.
     Other(&'a str),
+    /// It names no class, and the default class is another controller's.
+    Default(&'a str),
     /// The class that spec.ingressClassName names does not exist.
     Missing(&'a str),
     /// Neither class nor default class.
@@ -64,6 +66,10 @@ pub fn claim<'a>(
                 }
                 findings.push(finding.with_severity(Severity::Info));
             }
+            Owner::Default(class) => {
+                let finding = accepted::default_class_not_ours(&object, class, &classes.name);
+                findings.push(finding.with_severity(Severity::Info));
+            }
             Owner::Missing(class) => {
                 findings.push(accepted::ingress_class_not_found(&object, class))
             }
@@ -97,7 +103,10 @@ fn owner<'a>(snapshot: &'a Snapshot, classes: &Classes, ingress: &'a Ingress) ->
     }
     let default = snapshot.classes.iter().find(|(_, class)| is_default(class));
     match default {
-        Some((name, class)) => of_class(classes, name, class),
+        Some((name, class)) => match of_class(classes, name, class) {
+            Owner::Other(name) => Owner::Default(name),
+            owner => owner,
+        },
         None if classes.without_class => Owner::Ours(by_name(classes)),
         None => Owner::Nobody,
     }

@@ -12,7 +12,7 @@ use vigie::model::diagnostics::Diagnostic;
 use vigie::render::bundle::FileText;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
 use vigie::snapshot::Snapshot;
-use vigie::source::folder::{Folder, Manifests};
+use vigie::source::folder::{File, Folder, Manifests};
 use vigie::translate::{Translation, translate};
 
 use crate::support::expect::Expectations;
@@ -54,6 +54,22 @@ pub fn all() -> Vec<Case> {
         root.display()
     );
     cases
+}
+
+/// A case that stands in no folder and expects nothing.
+pub fn of_text(manifests: &str) -> Case {
+    let file = File {
+        name: "manifests.yaml".to_owned(),
+        content: Ok(manifests.as_bytes().to_vec()),
+    };
+    let Flags { build } = Flags::try_parse_from([""; 0]).expect("no option is needed");
+    Case {
+        name: String::new(),
+        dir: PathBuf::new(),
+        expect: Expectations::default(),
+        folder: Folder::of(vec![file]),
+        build,
+    }
 }
 
 impl Case {

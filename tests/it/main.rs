@@ -9,3 +9,4 @@ mod architecture;
 mod golden;
 mod laws;
 mod live;
+mod log;

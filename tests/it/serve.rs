@@ -1,11 +1,12 @@
 //! A real proxy that serves a model on free ports, under the same agent as `vigie run` has.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
 use vigie::agent::LoadKind;
-use vigie::agent::driver::{Found, Output};
+use vigie::agent::driver::{Found, Output, Stream};
 use vigie::model::Model;
 use vigie::render::ProxyKind;
 use vigie::standalone::{Settings, Standalone, Told, find::find};
@@ -18,19 +19,31 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Served {
     standalone: Standalone,
     proxy: ProxyKind,
-    http: SocketAddr,
-    https: SocketAddr,
+    pub http: SocketAddr,
+    pub https: SocketAddr,
 }
 
 impl Served {
     /// Serves a model; the words of the agent where the proxy does not take it.
     pub async fn start(model: &Model, proxy: ProxyKind) -> Result<Self, String> {
+        Self::start_logging(model, proxy, Stream::default()).await
+    }
+
+    /// The same, with the access log kept.
+    pub async fn start_logging(
+        model: &Model,
+        proxy: ProxyKind,
+        access: Stream,
+    ) -> Result<Self, String> {
         let found: Found = find(proxy, None).await.map_err(|error| error.to_string())?;
         let (http, https) = (free(), free());
         let settings = Settings {
             http: vec![http],
             https: vec![https],
-            output: Output::default(),
+            output: Output {
+                access,
+                errors: false,
+            },
         };
         let mut standalone =
             Standalone::start(&found, settings).map_err(|error| error.to_string())?;
@@ -76,8 +89,16 @@ async fn loaded(standalone: &mut Standalone) -> Result<(), String> {
     }
 }
 
-/// An address that nobody listens on just now.
+/// An address that nobody listens on just now, and that nobody is given again by this process: below
+/// the ports that the system gives to outgoing connections, each port once.
 pub fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("its address")
+    static NEXT: AtomicU16 = AtomicU16::new(20_000);
+    loop {
+        let port = NEXT.fetch_add(1, Ordering::Relaxed);
+        assert!(port < 32_000, "no free port is left");
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }

@@ -134,22 +134,6 @@ async fn a_publisher_learns_when_a_name_has_been_asked_for() {
         .unwrap();
 }
 
-#[tokio::test]
-async fn a_publisher_can_wait_for_the_second_question() {
-    let (zones, server) = running(Zone::new()).await;
-    let questions = zones.publish(zone(&[("api.vigie", many(1))]));
-    let mut asked = tokio::spawn(questions.times([("api.vigie".to_owned(), 2)]));
-    let packet = question("api.vigie.", RecordType::A).to_vec().unwrap();
-    ask(&server, &packet).await;
-    let told = timeout(Duration::from_millis(50), &mut asked).await;
-    assert!(told.is_err(), "told after one question");
-    ask(&server, &packet).await;
-    timeout(Duration::from_secs(10), asked)
-        .await
-        .expect("not told")
-        .unwrap();
-}
-
 proptest! {
     #[test]
     fn no_packet_stops_the_server(packet in prop::collection::vec(any::<u8>(), 0..600)) {

@@ -48,7 +48,7 @@ impl Matcher {
 /// The expression that matches as a path does, from the start.
 pub fn expression(path: &PathMatch) -> String {
     match path {
-        PathMatch::Regex(regex) => format!("^{}", regex.source()),
+        PathMatch::Regex(regex) => regex.anchored(),
         PathMatch::Exact(path) => format!("^{}$", as_pattern(path.as_str())),
         PathMatch::Prefix(path) if path.is_root() => "^/".into(),
         PathMatch::Prefix(path) => format!("^{}(?:/|$)", as_pattern(path.as_str())),
