@@ -6,6 +6,7 @@ mod case;
 mod serve;
 
 mod architecture;
+mod follow;
 mod golden;
 mod laws;
 mod live;
