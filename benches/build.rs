@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench build`
 
+#![allow(clippy::panic, reason = "benchmarks fail by panicking")]
+
 mod estate;
 mod shared;
 

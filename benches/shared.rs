@@ -37,5 +37,5 @@ pub fn binary(proxy: ProxyKind) -> PathBuf {
         .enable_all()
         .build();
     let found = runtime.expect("a runtime").block_on(find(proxy, None));
-    found.unwrap_or_else(|error| panic!("{error}")).binary
+    found.expect("make proxies gets it").binary
 }

@@ -5,6 +5,8 @@
 //!
 //! `cargo bench --bench traffic`
 
+#![allow(clippy::panic, reason = "benchmarks fail by panicking")]
+
 mod by_hand;
 mod load;
 mod shared;

@@ -226,7 +226,7 @@ impl Checkers {
             ..case::placement()
         };
         Self {
-            capabilities: [nginx.capabilities.clone(), haproxy.capabilities.clone()],
+            capabilities: [nginx.capabilities, haproxy.capabilities],
             nginx: Nginx::new(nginx.binary, &directory, Output::default(), zones),
             haproxy: Haproxy::new(haproxy.binary, &directory, Output::default()),
             runtime,
@@ -237,7 +237,7 @@ impl Checkers {
     }
 
     fn take(&mut self, model: &vigie::model::Model) -> Result<(), String> {
-        for capabilities in self.capabilities.clone() {
+        for capabilities in self.capabilities {
             let bundle = render::render(model, &capabilities, &self.placement);
             let staged = self.directory.stage(&bundle).map_err(|e| e.to_string())?;
             let verdict = match capabilities.proxy {

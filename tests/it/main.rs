@@ -1,5 +1,7 @@
 //! The one integration test binary: linking once is the time it takes to run most tests.
 
+#![allow(clippy::panic, reason = "tests fail by panicking")]
+
 mod support;
 
 mod case;
