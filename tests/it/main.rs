@@ -8,6 +8,7 @@ mod case;
 mod serve;
 
 mod architecture;
+mod follow;
 mod golden;
 mod laws;
 mod live;

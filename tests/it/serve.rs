@@ -61,6 +61,14 @@ impl Served {
         })
     }
 
+    /// Serves another model instead.
+    pub async fn change(&mut self, model: &Model) -> Result<(), String> {
+        let change = self.standalone.load(model).await;
+        change.map_err(|error| error.to_string())?;
+        let loaded = timeout(PATIENCE, loaded(&mut self.standalone)).await;
+        loaded.map_err(|_| "it was not loaded in time".to_owned())?
+    }
+
     pub async fn ask(&self, expectations: &Expectations) -> Vec<Failure> {
         let proxy = match self.proxy {
             ProxyKind::Nginx => Proxy::Nginx,
