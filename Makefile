@@ -9,6 +9,8 @@ run: proxies
 # Everything that must hold: what CI calls.
 test: proxies check
 	cargo test --quiet
+	cargo build --quiet --bin vigie --example backend
+	scripts/demo.sh --check
 
 # Format, lints and licences: quick, before every commit.
 check:

@@ -3,7 +3,10 @@
 //!
 //! `cargo bench --bench build`
 
+#![allow(clippy::panic, reason = "benchmarks fail by panicking")]
+
 mod estate;
+mod shared;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -11,7 +14,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
+use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind, haproxy};
 use vigie::translate::translate;
 
 const SIZES: [usize; 2] = [1_000, 10_000];
@@ -66,7 +69,7 @@ fn cost(proxy: ProxyKind, size: usize, features: bool) -> Cost {
     let snapshot = estate::estate(size, features);
     let mut rounds: Vec<(Duration, Duration)> = Vec::new();
     let mut bundle = None;
-    let mut options = estate::options();
+    let mut options = shared::options();
     for _ in 0..ROUNDS {
         let start = cpu(UsageWho::RUSAGE_SELF);
         let translation = black_box(translate(&snapshot, &options));
@@ -115,16 +118,15 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
     for below in ["run", "tmp"] {
         std::fs::create_dir_all(dir.path().join(below)).expect("a directory");
     }
-    let binary = vigie::agent::find_proxy(proxy, None)
-        .expect("make proxies")
-        .binary;
+    let binary = shared::binary(proxy);
     let mut command = Command::new(binary);
     match proxy {
         ProxyKind::Nginx => command
             .args(["-t", "-q", "-e", "stderr", "-c", "nginx.conf", "-p"])
             .arg(dir.path()),
         ProxyKind::Haproxy => command
-            .args(["-c", "-q", "-f", "haproxy.cfg"])
+            .args(["-c", "-q"])
+            .args(haproxy::CONFIGURATION.iter().flat_map(|file| ["-f", file]))
             .current_dir(dir.path()),
     };
     let before = cpu(UsageWho::RUSAGE_CHILDREN);
@@ -166,7 +168,7 @@ fn memory(proxy: &str, size: &str, features: bool) {
     };
     let snapshot = estate::estate(size.parse().expect("a number"), features);
     let before = high_water();
-    let translation = translate(&snapshot, &estate::options());
+    let translation = translate(&snapshot, &shared::options());
     let bundle = rendered(&translation.model, proxy);
     black_box(bundle.files());
     println!(

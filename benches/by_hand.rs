@@ -16,7 +16,9 @@ pub fn write(proxy: ProxyKind, root: &Path, http: SocketAddr, backend: SocketAdd
             fs::write(root.join("nginx.conf"), nginx(http, backend, hosts)).expect("a file");
         }
         ProxyKind::Haproxy => {
-            let map: String = (0..hosts).map(|i| format!("{} shop-{i}\n", host(i))).collect();
+            let map: String = (0..hosts)
+                .map(|i| format!("{} shop-{i}\n", host(i)))
+                .collect();
             fs::write(root.join("hosts.map"), map).expect("a file");
             fs::write(root.join("haproxy.cfg"), haproxy(http, backend, hosts)).expect("a file");
         }

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use jiff::civil::date;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
 use vigie::snapshot::Snapshot;
-use vigie::translate::{Classes, Memory, Options};
+
+use crate::shared::of;
 
 /// Certificates that are made; more Secrets share them, since making keys is not what is measured.
 const KEYS: usize = 50;
@@ -73,28 +73,6 @@ pub fn estate(ingresses: usize, features: bool) -> Snapshot {
         })));
     }
     snapshot
-}
-
-pub fn options() -> Options {
-    Options {
-        classes: Classes {
-            name: "vigie".into(),
-            controllers: Vec::new(),
-            semantics: None,
-            without_class: false,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: date(2026, 11, 24),
-        memory: Memory::default(),
-    }
-}
-
-fn of<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
-    serde_json::from_value(value).expect("the estate's objects are well formed")
 }
 
 /// A self-signed ECDSA certificate for every name of the estate.

@@ -57,7 +57,8 @@ pub fn answers(address: SocketAddr) -> bool {
 
 fn request(path: &str, number: usize) -> Vec<u8> {
     let host = host(number);
-    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: load/1\r\naccept: */*\r\n\r\n").into()
+    format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: load/1\r\naccept: */*\r\n\r\n")
+        .into()
 }
 
 /// Asks over kept-alive connections, one host after the other; returns how many were answered.
@@ -69,14 +70,19 @@ pub fn run(address: SocketAddr, path: &str, hosts: usize, time: Duration) -> u64
             thread::spawn(move || ask(address, &requests, worker, end))
         })
         .collect();
-    workers.into_iter().map(|worker| worker.join().expect("a worker ends")).sum()
+    workers
+        .into_iter()
+        .map(|worker| worker.join().expect("a worker ends"))
+        .sum()
 }
 
 fn ask(address: SocketAddr, requests: &[Vec<u8>], worker: usize, end: Instant) -> u64 {
     let connect = || {
         let connection = TcpStream::connect(address).expect("the proxy listens");
         connection.set_nodelay(true).expect("a socket");
-        connection.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
+        connection
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .expect("a socket");
         connection
     };
     let mut connection = connect();
@@ -85,7 +91,9 @@ fn ask(address: SocketAddr, requests: &[Vec<u8>], worker: usize, end: Instant) -
     let mut number = worker * requests.len() / CONNECTIONS;
     while Instant::now() < end {
         number = (number + 1) % requests.len();
-        connection.write_all(&requests[number]).expect("a request is sent");
+        connection
+            .write_all(&requests[number])
+            .expect("a request is sent");
         let mut held = 0;
         // Answers are small and end with the backend's body.
         while !buffer[..held].ends_with(b"hello world\n") {
@@ -93,13 +101,19 @@ fn ask(address: SocketAddr, requests: &[Vec<u8>], worker: usize, end: Instant) -
                 // The proxy may close after so many requests of a connection.
                 Ok(0) if held == 0 => {
                     connection = connect();
-                    connection.write_all(&requests[number]).expect("a request is sent");
+                    connection
+                        .write_all(&requests[number])
+                        .expect("a request is sent");
                 }
                 Ok(read @ 1..) => held += read,
                 other => panic!("{other:?}: {}", String::from_utf8_lossy(&buffer[..held])),
             }
         }
-        assert!(buffer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&buffer[..held]));
+        assert!(
+            buffer.starts_with(b"HTTP/1.1 200"),
+            "{}",
+            String::from_utf8_lossy(&buffer[..held])
+        );
         answered += 1;
     }
     answered

@@ -5,8 +5,11 @@
 //!
 //! `cargo bench --bench traffic`
 
+#![allow(clippy::panic, reason = "benchmarks fail by panicking")]
+
 mod by_hand;
 mod load;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,9 +20,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use vigie::agent::dns;
-use vigie::render::{self, Capabilities, Placement, ProxyKind};
+use vigie::render::{self, Capabilities, Placement, ProxyKind, haproxy};
 use vigie::snapshot::Snapshot;
-use vigie::translate::{Classes, Memory, Options, translate};
+use vigie::translate::translate;
 
 const HOSTS: usize = 1_000;
 const ROUNDS: usize = 5;
@@ -43,7 +46,11 @@ fn main() {
         let mut rates: BTreeMap<Kind, Vec<f64>> = BTreeMap::new();
         for round in 0..=ROUNDS {
             for (kind, proxy) in &running {
-                let path = if *kind == Kind::Features { "/app/item" } else { "/item" };
+                let path = if *kind == Kind::Features {
+                    "/app/item"
+                } else {
+                    "/item"
+                };
                 let before = proxy.cpu();
                 let requests = load::run(proxy.address, path, HOSTS, Duration::from_secs(SECONDS));
                 let rate = requests as f64 / (proxy.cpu() - before).as_secs_f64();
@@ -54,11 +61,26 @@ fn main() {
             }
         }
         let of = |kind| &rates[&kind];
-        println!("\n== {proxy}, {HOSTS} hosts: requests per second of the proxy's CPU, {ROUNDS} interleaved runs");
-        println!("written by hand      {:8.0}", median(of(Kind::ByHand).clone()));
-        for (kind, name) in [(Kind::Plain, "plain route"), (Kind::Features, "route with features")] {
-            let ratios = of(kind).iter().zip(of(Kind::ByHand)).map(|(ours, hand)| ours / hand);
-            println!("{name:20} {:8.0}  ratio {:.2}", median(of(kind).clone()), median(ratios.collect()));
+        println!(
+            "\n== {proxy}, {HOSTS} hosts: requests per second of the proxy's CPU, {ROUNDS} interleaved runs"
+        );
+        println!(
+            "written by hand      {:8.0}",
+            median(of(Kind::ByHand).clone())
+        );
+        for (kind, name) in [
+            (Kind::Plain, "plain route"),
+            (Kind::Features, "route with features"),
+        ] {
+            let ratios = of(kind)
+                .iter()
+                .zip(of(Kind::ByHand))
+                .map(|(ours, hand)| ours / hand);
+            println!(
+                "{name:20} {:8.0}  ratio {:.2}",
+                median(of(kind).clone()),
+                median(ratios.collect())
+            );
         }
     }
 }
@@ -104,7 +126,11 @@ impl Proxy {
             }
         }
         let child = spawn(proxy, root);
-        let proxy = Self { child, address, _directory: directory };
+        let proxy = Self {
+            child,
+            address,
+            _directory: directory,
+        };
         proxy.wait();
         proxy
     }
@@ -124,12 +150,20 @@ impl Proxy {
             .expect("Linux has /proc")
             .flatten()
             .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
-            .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/stat")).ok().map(|s| (pid, s)))
+            .filter_map(|pid| {
+                fs::read_to_string(format!("/proc/{pid}/stat"))
+                    .ok()
+                    .map(|s| (pid, s))
+            })
             .filter_map(|(pid, stat)| {
                 let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
                 let number = |at: usize| fields.get(at)?.parse::<u64>().ok();
                 let ours = pid == master || number(1)? == u64::from(master);
-                ours.then(|| number(11).zip(number(12)).map(|(user, system)| user + system))?
+                ours.then(|| {
+                    number(11)
+                        .zip(number(12))
+                        .map(|(user, system)| user + system)
+                })?
             })
             .sum();
         // USER_HZ is 100 on Linux.
@@ -143,13 +177,27 @@ fn free() -> SocketAddr {
 }
 
 fn spawn(proxy: ProxyKind, root: &Path) -> Child {
-    let binary = vigie::agent::find_proxy(proxy, None).expect("make proxies").binary;
-    let mut command = Command::new(binary);
+    let mut command = Command::new(shared::binary(proxy));
     match proxy {
-        ProxyKind::Nginx => command.args(["-e", "stderr", "-c", "nginx.conf", "-p"]).arg(root),
-        ProxyKind::Haproxy => command.args(["-W", "-f", "haproxy.cfg"]),
+        ProxyKind::Nginx => command
+            .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
+            .arg(root),
+        ProxyKind::Haproxy => {
+            let files = if root.join("upstreams.cfg").exists() {
+                &haproxy::CONFIGURATION[..]
+            } else {
+                &["haproxy.cfg"]
+            };
+            command
+                .arg("-W")
+                .args(files.iter().flat_map(|file| ["-f", file]))
+        }
     };
-    command.current_dir(root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command
+        .current_dir(root)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
     let mut child = command.spawn().expect("the proxy starts");
     // The log is read and thrown away, as a collector would read it.
     if let Some(mut log) = child.stdout.take() {
@@ -165,8 +213,12 @@ fn ours(
     address: SocketAddr,
     snapshot: &Snapshot,
 ) {
-    let translation = translate(snapshot, &options());
-    assert!(translation.diagnostics.iter().all(|d| !d.is_error()), "{:?}", translation.diagnostics);
+    let translation = translate(snapshot, &shared::options());
+    assert!(
+        translation.diagnostics.iter().all(|d| !d.is_error()),
+        "{:?}",
+        translation.diagnostics
+    );
     let resolvers: Vec<SocketAddr> = (0..8).map(|_| free()).collect();
     let placement = Placement {
         http: vec![address],
@@ -174,7 +226,11 @@ fn ours(
         resolvers: resolvers.clone(),
         https_redirect_port: None,
     };
-    let bundle = render::render(&translation.model, &Capabilities::assumed(proxy), &placement);
+    let bundle = render::render(
+        &translation.model,
+        &Capabilities::assumed(proxy),
+        &placement,
+    );
     for (name, text) in bundle.files() {
         let path = root.join(name);
         fs::create_dir_all(path.parent().unwrap_or(root)).expect("a directory");
@@ -190,24 +246,6 @@ fn ours(
             // Both live as long as the process.
             std::mem::forget((zones, server));
         });
-    }
-}
-
-fn options() -> Options {
-    Options {
-        classes: Classes {
-            name: "vigie".into(),
-            controllers: Vec::new(),
-            semantics: None,
-            without_class: true,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: jiff::civil::date(2026, 11, 24),
-        memory: Memory::default(),
     }
 }
 
@@ -227,21 +265,24 @@ fn snapshot(features: bool, backend: SocketAddr) -> Snapshot {
         } else {
             json!({})
         };
-        let (path, path_type) =
-            if features { ("/app(/|$)(.*)", "ImplementationSpecific") } else { ("/", "Prefix") };
-        snapshot.add_ingress(parsed(json!({
+        let (path, path_type) = if features {
+            ("/app(/|$)(.*)", "ImplementationSpecific")
+        } else {
+            ("/", "Prefix")
+        };
+        snapshot.add_ingress(shared::of(json!({
             "metadata": {"namespace": "default", "name": name, "annotations": annotations},
-            "spec": {"rules": [{"host": load::host(i), "http": {"paths": [{
+            "spec": {"ingressClassName": "vigie", "rules": [{"host": load::host(i), "http": {"paths": [{
                 "path": path, "pathType": path_type,
                 "backend": {"service": {"name": name, "port": {"number": 80}}},
             }]}}]},
         })));
-        snapshot.add_service(parsed(json!({
+        snapshot.add_service(shared::of(json!({
             "metadata": {"namespace": "default", "name": name},
             "spec": {"selector": {"app": name}, "ports": [{"port": 80}]},
         })));
         let other = IpAddr::from([127, 0, 0, 2]);
-        snapshot.add_slice(parsed(json!({
+        snapshot.add_slice(shared::of(json!({
             "metadata": {"namespace": "default", "name": name, "labels": {"kubernetes.io/service-name": name}},
             "addressType": "IPv4",
             "ports": [{"port": backend.port()}],
@@ -249,8 +290,4 @@ fn snapshot(features: bool, backend: SocketAddr) -> Snapshot {
         })));
     }
     snapshot
-}
-
-fn parsed<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
-    serde_json::from_value(value).expect("the objects are well formed")
 }

@@ -7,6 +7,7 @@ mod crds;
 mod lint;
 mod render;
 mod report;
+mod run;
 
 use std::process::ExitCode;
 
@@ -25,6 +26,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Serve manifests with a proxy on this machine
+    Run(run::RunArgs),
     /// Tell what is wrong with manifests, and where
     Lint(lint::LintArgs),
     /// Write the configuration that would run
@@ -37,6 +40,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let code = match cli.command {
+        Command::Run(args) => run::run(&args),
         Command::Lint(args) => lint::lint(&args),
         Command::Render(args) => render::render(&args),
         Command::Crds => crds::crds(),

@@ -48,8 +48,11 @@ pub mod snapshot;
 pub mod model;
 pub mod translate;
 pub mod render;
+pub mod plan;
 pub mod conditions;
 
 // The shell.
 pub mod source;
+pub mod agent;
+pub mod standalone;
 pub mod cli;

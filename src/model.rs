@@ -300,6 +300,8 @@ pub struct Upstream {
     /// `namespace/service:port`, for people.
     pub label: String,
     pub protocol: Protocol,
+    /// The port that endpoints have by the Service's word, known while there are none.
+    pub port: Option<u16>,
     pub endpoints: Endpoints,
     /// The Service.
     pub origin: Origin,

@@ -11,11 +11,15 @@
 pub mod bundle;
 pub mod capabilities;
 pub mod haproxy;
+pub mod nginx;
 
 use std::net::SocketAddr;
 
 pub use bundle::{Bundle, ProxyKind};
 pub use capabilities::Capabilities;
+
+use crate::model::Model;
+use crate::model::diagnostics::Diagnostic;
 
 /// Where a proxy stands: what a bundle must know of the machine that it is rendered for. Paths in a
 /// bundle are relative to its directory, so the directory is not part of it.
@@ -35,4 +39,21 @@ impl Placement {
     /// How many upstreams one resolver address serves: nginx sends all queries of a tick in one
     /// burst, and a socket's default buffer holds about 250 of them.
     pub const UPSTREAMS_PER_RESOLVER: usize = 250;
+}
+
+/// The bundle of a model for a proxy. Total: what the proxy cannot do is left out, and told by
+/// [`unsupported`].
+pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement) -> Bundle {
+    match capabilities.proxy {
+        ProxyKind::Nginx => nginx::render(model, capabilities, placement),
+        ProxyKind::Haproxy => haproxy::render(model, capabilities, placement),
+    }
+}
+
+/// What of a model a proxy cannot do, on the objects that ask for it.
+pub fn unsupported(model: &Model, capabilities: &Capabilities) -> Vec<Diagnostic> {
+    match capabilities.proxy {
+        ProxyKind::Nginx => nginx::unsupported(model, capabilities),
+        ProxyKind::Haproxy => haproxy::unsupported(model, capabilities),
+    }
 }

@@ -31,7 +31,7 @@ use class::Claimed;
 use ingress::Entry;
 use routes::Routes;
 use service::Upstreams;
-pub use tls::of_secret as certificate_of_secret;
+pub use tls::{certificate as certificate_of_pem, of_secret as certificate_of_secret};
 
 /// What a build reads beside the snapshot.
 #[derive(Clone, Debug)]

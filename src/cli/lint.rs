@@ -5,11 +5,10 @@ use clap::{Args, ValueEnum};
 use jiff::civil::Date;
 
 use super::options::{BuildOptions, today};
-use super::render::unsupported;
 use super::report::{Report, colour, summary};
 use super::{FINDINGS, GOOD};
 use crate::model::diagnostics::{Diagnostic, Severity};
-use crate::render::{Capabilities, ProxyKind};
+use crate::render::{self, Capabilities, ProxyKind};
 use crate::source::folder::{Folder, Manifests};
 use crate::translate::translate;
 
@@ -89,7 +88,7 @@ fn diagnostics(args: &LintArgs, folder: &Folder) -> anyhow::Result<Vec<Diagnosti
     all.extend(of_options);
     all.extend(translation.diagnostics);
     for &proxy in proxies {
-        all.extend(unsupported(
+        all.extend(render::unsupported(
             &translation.model,
             &Capabilities::assumed(proxy),
         ));

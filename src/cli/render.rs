@@ -12,10 +12,9 @@ use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
 use super::report::{Report, colour, summary};
 use super::{FINDINGS, GOOD};
-use crate::model::Model;
-use crate::model::diagnostics::{Diagnostic, Severity};
+use crate::model::diagnostics::Severity;
 use crate::render::capabilities::Version;
-use crate::render::{Bundle, Capabilities, Placement};
+use crate::render::{self, Capabilities, Placement};
 use crate::source::folder::Manifests;
 use crate::translate::translate;
 
@@ -67,8 +66,9 @@ pub struct RenderArgs {
 
 pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
     let capabilities = capabilities(args)?;
+    let manifests = Manifests::open(&args.paths)?;
     let target = directory::Directory::claim(&args.out)?;
-    let folder = Manifests::open(&args.paths)?.read();
+    let folder = manifests.read();
     let (snapshot, of_options) = args.build.stand_in(&folder.snapshot)?;
     let date = args.date.unwrap_or_else(today);
     let translation = translate(&snapshot, &args.build.options(date, None));
@@ -79,11 +79,11 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
         https_redirect_port: args.https_redirect_port,
         resolvers: resolvers(&args.resolver, model.upstreams.len()),
     };
-    let bundle = bundle(model, &capabilities, &placement);
+    let bundle = render::render(model, &capabilities, &placement);
     let mut all = folder.diagnostics.clone();
     all.extend(of_options);
     all.extend(translation.diagnostics.iter().cloned());
-    all.extend(unsupported(model, &capabilities));
+    all.extend(render::unsupported(model, &capabilities));
     let report = Report::new(&all, &folder.locations);
     let mut err = std::io::stderr().lock();
     write!(err, "{}", report.text(colour(err.is_terminal())))?;
@@ -137,22 +137,6 @@ fn resolvers(given: &[SocketAddr], upstreams: usize) -> Vec<SocketAddr> {
     let ports = RESOLVER.port()..=u16::MAX;
     let at = |port| SocketAddr::new(RESOLVER.ip(), port);
     ports.take(needed).map(at).collect()
-}
-
-/// Replace by `crate::render::render` when it is there.
-fn bundle(_model: &Model, capabilities: &Capabilities, _placement: &Placement) -> Bundle {
-    Bundle {
-        format: crate::render::bundle::FORMAT,
-        proxy: capabilities.proxy,
-        structure: Default::default(),
-        pools: Default::default(),
-        origins: Vec::new(),
-    }
-}
-
-/// Replace by `crate::render::unsupported` when it is there.
-pub(super) fn unsupported(_model: &Model, _capabilities: &Capabilities) -> Vec<Diagnostic> {
-    Vec::new()
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ fn group<'a>(place: Option<&Place<'a>>, finding: &'a Diagnostic) -> Group<'a> {
 }
 
 /// Nothing in a manifest may speak to the terminal.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars()
         .flat_map(|c| {
             let escaped = c.is_control().then(|| c.escape_default());

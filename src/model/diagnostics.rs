@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::names::printable;
+
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -90,11 +92,11 @@ pub struct FieldPath(String);
 
 impl FieldPath {
     pub fn new(path: impl Into<String>) -> Self {
-        Self(path.into())
+        Self(printable(path.into()))
     }
 
     pub fn annotation(key: &str) -> Self {
-        Self(format!("metadata.annotations[{key}]"))
+        Self(printable(format!("metadata.annotations[{key}]")))
     }
 
     /// The field below this one.
@@ -168,8 +170,8 @@ impl Diagnostic {
             origin,
             code,
             severity,
-            message: message.into(),
-            fix: fix.into(),
+            message: printable(message.into()),
+            fix: printable(fix.into()),
         }
     }
 

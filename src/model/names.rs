@@ -41,12 +41,34 @@ pub fn shown(raw: &str) -> String {
     format!("\"{text}\"")
 }
 
+/// A text of several parts as a message may hold it: control characters escaped, cut at 1000
+/// characters. What a user wrote must neither move a terminal's cursor nor fill a status.
+pub fn printable(mut text: String) -> String {
+    const LIMIT: usize = 1000;
+    if text.chars().any(char::is_control) {
+        let escaped = |c: char| match c.is_control() {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        };
+        text = text.chars().map(escaped).collect();
+    }
+    if text.len() > LIMIT
+        && let Some((end, _)) = text.char_indices().nth(LIMIT)
+    {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// Names a character in a message, so that an invisible one can be found too.
 pub(crate) fn named(character: char) -> String {
     match character {
         ' ' => "a space".into(),
         '\n' => "a line break".into(),
         '\0' => "a NUL character".into(),
+        '"' => "a double quote".into(),
+        '\'' => "a single quote".into(),
         c if c.is_control() => format!("the control character U+{:04X}", u32::from(c)),
         c => format!("'{c}'"),
     }

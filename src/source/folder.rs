@@ -8,6 +8,7 @@ mod decode;
 mod fields;
 pub mod files;
 mod findings;
+mod json;
 mod locations;
 mod names;
 mod objects;
@@ -88,6 +89,13 @@ fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
 
 fn take_file(intake: &mut objects::Intake, name: &str, text: String) {
     let ranges = documents(&text);
+    let (text, ranges) = match json::as_yaml(&text, &ranges) {
+        Some(text) => {
+            let ranges = documents(&text);
+            (text, ranges)
+        }
+        None => (text, ranges),
+    };
     let number = intake.locations.add_file(name, text);
     let Some(file) = intake.locations.file(number) else {
         return;

@@ -8,7 +8,7 @@
 use super::action::annotation;
 use super::ingress::Entry;
 use super::routes::Routes;
-use super::service::Upstreams;
+use super::service::{Upstreams, Wish};
 use crate::model::diagnostics::{Diagnostic, Origin, Severity, programmed, settings};
 use crate::model::names::{HeaderValue, UpstreamName};
 use crate::model::{Action, Share, Split, SplitField, SplitRule, ValueMatch};
@@ -29,7 +29,10 @@ pub fn add(
         return;
     };
     // Redirects and closed routes have nothing to choose from.
-    let wish = placed.wish;
+    let wish = Wish {
+        without: "This canary is never chosen.",
+        ..placed.wish
+    };
     let Action::Forward(forward) = &mut placed.route.action else {
         return;
     };

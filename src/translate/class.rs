@@ -5,7 +5,7 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use super::annotations::{self, Settings};
 use super::{Classes, PathSemantics};
 use crate::api::{DEFAULT_CLASS_ANNOTATION, INGRESS_NGINX_CONTROLLER, LEGACY_CLASS_ANNOTATION};
-use crate::model::diagnostics::{Diagnostic, Kind, ObjectRef, Severity, accepted};
+use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Severity, accepted};
 use crate::snapshot::{ObjectName, Snapshot};
 
 /// An Ingress of ours.
@@ -22,6 +22,8 @@ enum Owner<'a> {
     Ours(PathSemantics),
     /// Another controller's class, which exists.
     Other(&'a str),
+    /// It names no class, and the default class is another controller's.
+    Default(&'a str),
     /// The class that spec.ingressClassName names does not exist.
     Missing(&'a str),
     /// Neither class nor default class.
@@ -52,7 +54,20 @@ pub fn claim<'a>(
                 });
             }
             Owner::Other(class) => {
-                let finding = accepted::target_not_ours(&object, Some(class), &classes.name);
+                let mut finding = accepted::target_not_ours(&object, Some(class), &classes.name);
+                let spec = ingress.spec.as_ref();
+                let annotated = ingress.metadata.annotations.iter().flatten();
+                if spec.is_none_or(|spec| spec.ingress_class_name.is_none())
+                    && annotated
+                        .into_iter()
+                        .any(|(key, _)| key == LEGACY_CLASS_ANNOTATION)
+                {
+                    finding.origin.field = FieldPath::annotation(LEGACY_CLASS_ANNOTATION);
+                }
+                findings.push(finding.with_severity(Severity::Info));
+            }
+            Owner::Default(class) => {
+                let finding = accepted::default_class_not_ours(&object, class, &classes.name);
                 findings.push(finding.with_severity(Severity::Info));
             }
             Owner::Missing(class) => {
@@ -88,7 +103,10 @@ fn owner<'a>(snapshot: &'a Snapshot, classes: &Classes, ingress: &'a Ingress) ->
     }
     let default = snapshot.classes.iter().find(|(_, class)| is_default(class));
     match default {
-        Some((name, class)) => of_class(classes, name, class),
+        Some((name, class)) => match of_class(classes, name, class) {
+            Owner::Other(name) => Owner::Default(name),
+            owner => owner,
+        },
         None if classes.without_class => Owner::Ours(by_name(classes)),
         None => Owner::Nobody,
     }

@@ -44,6 +44,13 @@ pub fn entries<'a>(claimed: &'a Claimed<'a>, findings: &mut Vec<Diagnostic>) -> 
     let rules = spec
         .and_then(|spec| spec.rules.as_deref())
         .unwrap_or_default();
+    if rules.is_empty() && spec.is_none_or(|spec| spec.default_backend.is_none()) {
+        findings.push(accepted::invalid(
+            Origin::new(claimed.object.clone(), FieldPath::new("spec")),
+            "it has neither rules nor a default backend",
+            "Give spec.rules or spec.defaultBackend; without either nothing is served.",
+        ));
+    }
     let mut entries = Vec::new();
     for (i, rule) in rules.iter().enumerate() {
         let field = FieldPath::new("spec.rules").index(i);
@@ -87,7 +94,7 @@ fn host(
         .inspect_err(|error| {
             findings.push(accepted::invalid(
                 Origin::new(claimed.object.clone(), field.key("host")),
-                format!("{} {error}", shown(raw)),
+                format!("{}: {error}", shown(raw)),
                 "Use a name such as shop.example.com, or *.example.com for any one label before it.",
             ));
         })
@@ -180,8 +187,11 @@ impl Entry<'_> {
             .inspect_err(|error| {
                 findings.push(accepted::invalid(
                     self.origin.at(self.origin.field.key("path")),
-                    format!("{} {error}", shown(self.path)),
-                    "Use a path that begins with '/', such as /api.",
+                    format!("{}: {error}", shown(self.path)),
+                    match self.wants_regex() {
+                        true => "Use a regular expression of PCRE's syntax that begins with '/', such as /item/[0-9]+.",
+                        false => "Use a path that begins with '/', such as /api.",
+                    },
                 ));
             })
             .ok()
@@ -206,11 +216,19 @@ impl Entry<'_> {
         let origin = || self.origin.at(self.origin.field.key("path"));
         let strict = self.semantics() == PathSemantics::Strict;
         let regex = self.wants_regex();
-        if regex || !holds_regex(self.path) {
+        let free = self.path_type == PathType::ImplementationSpecific;
+        if regex && free || !holds_regex(self.path) {
             return Some(());
         }
-        if ends_with_star(self.path) {
-            findings.push(programmed::path_never_matches(origin(), &shown(self.path)));
+        if ends_with_star(self.path) && !regex {
+            findings.push(programmed::path_never_matches(origin(), self.path));
+            return Some(());
+        }
+        if free {
+            findings.push(programmed::regex_taken_literally(
+                origin(),
+                &shown(self.path),
+            ));
             return Some(());
         }
         let finding = accepted::regex_needs_implementation_specific(
@@ -218,11 +236,11 @@ impl Entry<'_> {
             &shown(self.path),
             self.path_type.as_str(),
         );
-        if strict && self.path_type != PathType::ImplementationSpecific {
+        if strict {
             findings.push(finding);
             return None;
         }
-        // Without use-regex the path is literal; whoever wrote it hardly meant that.
+        // ingress-nginx serves it, as a regular expression or literally, but its webhook refuses it.
         findings.push(finding.with_severity(Severity::Warning));
         Some(())
     }

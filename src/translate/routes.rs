@@ -123,7 +123,7 @@ impl<'o> Routes<'o> {
                     route.origin.at(route.origin.field.key("path")),
                     &host.to_string(),
                     raw,
-                    &holder.origin.object.to_string(),
+                    &holder.origin,
                 ));
             }
             return;
@@ -167,9 +167,6 @@ impl<'o> Routes<'o> {
             let Some(root) = &entry.claimed.settings.app_root else {
                 continue;
             };
-            if self.claimed_by(&entry.host, "/", &entry.claimed.object) {
-                continue;
-            }
             let action = Action::Redirect(Redirect {
                 location: root.clone(),
                 code: StatusCode::FOUND,
@@ -177,29 +174,27 @@ impl<'o> Routes<'o> {
             let origin = annotation(entry.claimed, "app-root");
             let path = self.in_host(&entry.host, PathMatch::Exact(RoutePath::root()));
             let route = self.route(&entry.host, path, action, entry.claimed, origin);
-            self.claim(
-                &entry.host,
-                route,
-                entry.claimed,
-                "/",
-                PathType::Exact,
-                findings,
-            );
+            // An exact root of the same Ingress gives way.
+            match self.own(&entry.host, &route) {
+                Some(own) => *own = route,
+                None => self.claim(
+                    &entry.host,
+                    route,
+                    entry.claimed,
+                    "/",
+                    PathType::Exact,
+                    findings,
+                ),
+            }
         }
     }
 
-    fn claimed_by(
-        &self,
-        host: &HostMatch,
-        path: &str,
-        object: &crate::model::diagnostics::ObjectRef,
-    ) -> bool {
-        self.hosts.get(host).is_some_and(|claims| {
-            claims
-                .placed
-                .iter()
-                .any(|p| p.exact && p.raw == path && p.route.origin.object == *object)
-        })
+    /// The route of the same object that has the same path.
+    fn own(&mut self, host: &HostMatch, route: &Route) -> Option<&mut Route> {
+        let claims = self.hosts.get_mut(host)?;
+        let at = *claims.by_path.get(&route.path)?;
+        let held = &mut claims.placed.get_mut(at)?.route;
+        (held.origin.object == route.origin.object).then_some(held)
     }
 
     /// ingress-nginx answers `/x` with 301 where only `/x/` is a path.
@@ -368,8 +363,10 @@ pub fn hold_fallback(held: &mut Option<Route>, route: Route, findings: &mut Vec<
     match held {
         None => *held = Some(route),
         Some(holder) => {
-            let holder = holder.origin.object.to_string();
-            findings.push(programmed::route_shadowed(route.origin, "*", "/", &holder));
+            findings.push(programmed::default_backend_shadowed(
+                route.origin,
+                &holder.origin,
+            ));
         }
     }
 }
@@ -393,6 +390,7 @@ pub fn class_default(
         protocol: None,
         cluster_ip: false,
         semantics: PathSemantics::Strict,
+        without: "What no route takes is answered 404.",
     };
     let upstream = upstreams.of_service(service, &port, &origin, wish, findings)?;
     let path = PathMatch::Prefix(RoutePath::root());

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use k8s_openapi::api::core::v1::{ServicePort, ServiceSpec};
 use k8s_openapi::api::networking::v1::IngressBackend;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::PathSemantics;
 use super::class::Claimed;
@@ -47,6 +48,8 @@ pub struct Wish {
     pub protocol: Option<Protocol>,
     pub cluster_ip: bool,
     pub semantics: PathSemantics,
+    /// What clients get where there is no such Service, as a sentence.
+    pub without: &'static str,
 }
 
 impl Wish {
@@ -55,6 +58,7 @@ impl Wish {
             protocol: claimed.settings.protocol,
             cluster_ip: claimed.settings.service_upstream,
             semantics: claimed.semantics,
+            without: "The route answers 503.",
         }
     }
 }
@@ -83,6 +87,7 @@ impl<'a> Upstreams<'a> {
                     at("resource"),
                     &resource.kind,
                     &resource.name,
+                    wish.without,
                 ),
                 None => accepted::invalid(at("service"), "it is missing", "Name a Service."),
             });
@@ -126,6 +131,7 @@ impl<'a> Upstreams<'a> {
                 &name.namespace,
                 &shown(&name.name),
                 &near,
+                wish.without,
             ));
             return None;
         };
@@ -142,12 +148,21 @@ impl<'a> Upstreams<'a> {
             _ => None,
         };
         let Some(number) = number else {
+            if let Some(port) = port {
+                findings.push(accepted::invalid(
+                    Origin::new(service_ref(name), FieldPath::new("spec.ports")),
+                    format!("{} is no port", port.port),
+                    "Use a port between 1 and 65535.",
+                ));
+                return None;
+            }
             let has: Vec<String> = ports.iter().map(show_port).collect();
             findings.push(references::service_port_not_found(
                 at("port"),
                 &name.name,
                 &wanted.to_string(),
                 &has,
+                wish.without,
             ));
             return None;
         };
@@ -186,6 +201,7 @@ impl<'a> Upstreams<'a> {
                 Upstream {
                     label,
                     protocol,
+                    port: place.target_port(),
                     endpoints: reached,
                     origin,
                 },
@@ -215,10 +231,10 @@ fn protocol(
         (None, None, _) => Protocol::Http,
         (None, Some(protocol), PathSemantics::Strict) => protocol,
         (None, Some(_), PathSemantics::IngressNginx) => {
-            findings.push(settings::service_setting_ignored(
+            findings.push(settings::app_protocol_ignored(
                 Origin::new(service_ref(name), FieldPath::new("spec.ports")),
                 &name.name,
-                &format!("appProtocol {}", shown(said.unwrap_or_default())),
+                &shown(said.unwrap_or_default()),
             ));
             Protocol::Http
         }
@@ -247,14 +263,22 @@ fn find_port<'p>(ports: &'p [ServicePort], wanted: &PortRef) -> Option<&'p Servi
 }
 
 fn show_port(port: &ServicePort) -> String {
+    let number = match port.protocol.as_deref() {
+        None | Some("TCP") => port.port.to_string(),
+        Some(other) => format!("{}/{other}", port.port),
+    };
     match &port.name {
-        Some(name) => format!("{} ({name})", port.port),
-        None => port.port.to_string(),
+        Some(name) => format!("{number} ({name})"),
+        None => number,
     }
 }
 
 /// At most three names near the wanted one, nearest first.
 fn near_names<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
+    // Longer ones are no names, and comparing takes the product of the lengths.
+    if wanted.len() > 253 {
+        return Vec::new();
+    }
     let limit = 2.max(wanted.len() / 4);
     let mut near: Vec<(usize, &str)> = names
         .map(|name| (strsim::damerau_levenshtein(wanted, name), name))
@@ -297,7 +321,7 @@ impl Place<'_> {
                 let field = FieldPath::new("spec.externalName");
                 findings.push(accepted::invalid(
                     Origin::new(service_ref(self.name), field),
-                    format!("{} {error}", shown(raw)),
+                    format!("{}: {error}", shown(raw)),
                     "Give a DNS name, such as api.example.com.",
                 ));
                 None
@@ -306,6 +330,15 @@ impl Place<'_> {
     }
 
     /// The cluster IP, where it is asked for and there is one.
+    /// None where it is a name, which each pod may give another number.
+    fn target_port(&self) -> Option<u16> {
+        match self.port.and_then(|port| port.target_port.as_ref()) {
+            None => Some(self.number),
+            Some(IntOrString::Int(number)) => valid_port(*number),
+            Some(IntOrString::String(_)) => None,
+        }
+    }
+
     fn cluster_ip(&self, wish: Wish, findings: &mut Vec<Diagnostic>) -> Option<Endpoints> {
         if !wish.cluster_ip {
             return None;
@@ -330,6 +363,14 @@ impl Place<'_> {
         let port_name = self.port.and_then(|port| port.name.as_deref());
         let port_name = port_name.unwrap_or_default();
         let found = Found::of(snapshot.slices_of(self.name).map(AsRef::as_ref), port_name);
+        for (slice, port) in &found.bad_ports {
+            let object = ObjectRef::new(Kind::EndpointSlice, &self.name.namespace, slice);
+            findings.push(accepted::invalid(
+                Origin::new(object, FieldPath::new("ports")),
+                format!("{port} is no port"),
+                "Use a port between 1 and 65535.",
+            ));
+        }
         let selector = self.spec.selector.as_ref();
         if found.slices == 0 && selector.is_none_or(|selector| selector.is_empty()) {
             let origin = self.origin.clone();

@@ -16,6 +16,8 @@ pub struct Found {
     pub endpoints: BTreeMap<Endpoint, State>,
     /// Names of ports of slices that lack the wanted one.
     pub other_ports: BTreeSet<String>,
+    /// Slices whose number for the wanted port is none that can be connected to.
+    pub bad_ports: Vec<(String, i32)>,
 }
 
 /// The strongest thing that any slice says.
@@ -27,18 +29,23 @@ pub struct State {
 }
 
 impl Found {
-    /// Topology hints are ignored, and so are slices of type FQDN, which no address is in.
+    /// Topology hints are ignored, and so are slices of type FQDN: their names are not resolved.
     pub fn of<'s>(slices: impl Iterator<Item = &'s EndpointSlice>, port_name: &str) -> Self {
         let mut found = Self::default();
-        for slice in slices {
+        for slice in slices.filter(|slice| slice.address_type != "FQDN") {
             found.slices += 1;
             let ports = slice.ports.as_deref().unwrap_or_default();
             let named = |name: Option<&String>| name.map_or("", String::as_str) == port_name;
             let port = ports.iter().find(|port| named(port.name.as_ref()));
-            let Some(port) = port.and_then(|port| port.port).and_then(valid_port) else {
+            let Some(number) = port.and_then(|port| port.port) else {
                 found
                     .other_ports
                     .extend(ports.iter().map(|p| p.name.clone().unwrap_or_default()));
+                continue;
+            };
+            let Some(port) = valid_port(number) else {
+                let name = slice.metadata.name.clone().unwrap_or_default();
+                found.bad_ports.push((name, number));
                 continue;
             };
             for endpoint in &slice.endpoints {

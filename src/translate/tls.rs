@@ -302,19 +302,24 @@ pub fn default_certificate(
     };
     let object = ObjectRef::new(Kind::Option, "", "default-certificate");
     let origin = Origin::new(object, FieldPath::default());
-    let served = "A certificate made at the start is served.";
+    let last_good = options.memory.certificates.get(secret);
+    let served = match last_good {
+        Some(_) => "The last good certificate stays in use.",
+        None => "A certificate made at the start is served.",
+    };
     let name = shown(&secret.to_string());
-    let last_good = || options.memory.certificates.get(secret).cloned();
     let read = |object| of_secret(secret, object);
     let found = match snapshot.secrets.get(secret).map(AsRef::as_ref).map(read) {
         Some(Ok(certificate)) => Some(certificate),
         Some(Err(why)) => {
             findings.push(references::tls_secret_invalid(origin, &name, &why, served));
-            last_good()
+            last_good.cloned()
         }
         None => {
-            findings.push(references::tls_secret_not_found(origin, &name, "*", served));
-            last_good()
+            findings.push(references::default_certificate_not_found(
+                origin, &name, served,
+            ));
+            last_good.cloned()
         }
     };
     if let Some(certificate) = &found {
@@ -324,3 +329,6 @@ pub fn default_certificate(
     }
     found.or(made)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,14 +14,21 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("model", &[]),
     ("translate", &["api", "snapshot", "model"]),
     ("render", &["model"]),
-    ("plan", &["render"]),
+    ("plan", &["model", "render"]),
     ("conditions", &["api", "model"]),
     ("source", &["api", "snapshot", "model"]),
     ("agent", &["model", "render", "plan"]),
 ];
 
 /// Rooms without clock, disk, network and client; clippy holds them to it where they say so.
-const PURE: [&str; 6] = ["snapshot", "model", "translate", "render", "plan", "conditions"];
+const PURE: [&str; 6] = [
+    "snapshot",
+    "model",
+    "translate",
+    "render",
+    "plan",
+    "conditions",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,7 +42,9 @@ fn files(room: &str) -> Vec<PathBuf> {
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             match entry.path() {
                 path if path.is_dir() && !path.ends_with("tests") => folders.push(path),
-                path if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") => {
+                path if path.extension().is_some_and(|e| e == "rs")
+                    && !path.ends_with("tests.rs") =>
+                {
                     files.push(path);
                 }
                 _ => {}
@@ -47,13 +56,26 @@ fn files(room: &str) -> Vec<PathBuf> {
 
 /// Rooms that a file names after `crate::`.
 fn rooms_used(text: &str) -> BTreeSet<String> {
-    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
     let code: String = code.collect::<Vec<_>>().join("\n");
-    let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let word = |rest: &str| {
+        rest.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect()
+    };
     let mut used: BTreeSet<String> = BTreeSet::new();
     for rest in code.split("crate::").skip(1) {
         match rest.strip_prefix('{') {
-            Some(group) => used.extend(group.split(['}', ';']).next().unwrap_or("").split(',').map(|n| word(n.trim()))),
+            Some(group) => used.extend(
+                group
+                    .split(['}', ';'])
+                    .next()
+                    .unwrap_or("")
+                    .split(',')
+                    .map(|n| word(n.trim())),
+            ),
             None => {
                 used.insert(word(rest));
             }
@@ -64,13 +86,21 @@ fn rooms_used(text: &str) -> BTreeSet<String> {
 
 #[test]
 fn rooms_know_only_whom_they_may() {
-    let known: BTreeSet<&str> = ROOMS.iter().map(|(room, _)| *room).chain(["cli", "standalone", "telemetry", "server", "operator"]).collect();
+    let known: BTreeSet<&str> = ROOMS
+        .iter()
+        .map(|(room, _)| *room)
+        .chain(["cli", "standalone", "telemetry", "server", "operator"])
+        .collect();
     let mut wrong = String::new();
     for (room, allowed) in ROOMS {
         for file in files(room) {
-            let text = fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
+            let text =
+                fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
             for used in rooms_used(&text) {
-                if known.contains(used.as_str()) && used != room && !allowed.contains(&used.as_str()) {
+                if known.contains(used.as_str())
+                    && used != room
+                    && !allowed.contains(&used.as_str())
+                {
                     let _ = writeln!(wrong, "{} uses crate::{used}", file.display());
                 }
             }
@@ -90,7 +120,11 @@ fn pure_rooms_are_fenced() {
         for file in files(room) {
             let text = fs::read_to_string(&file).expect("a file");
             for forbidden in ["tokio", "std::fs", "tracing::", "println!", "eprintln!"] {
-                assert!(!text.contains(forbidden), "{} holds {forbidden}", file.display());
+                assert!(
+                    !text.contains(forbidden),
+                    "{} holds {forbidden}",
+                    file.display()
+                );
             }
         }
     }
@@ -113,8 +147,20 @@ fn every_honoured_annotation_has_a_case() {
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    entries
+        .flat_map(|path| {
+            if path.is_dir() {
+                files_below(&path)
+            } else {
+                vec![path]
+            }
+        })
+        .collect()
 }
 
 #[test]
@@ -124,7 +170,10 @@ fn the_reference_of_annotations_is_fresh() {
 
 #[test]
 fn the_custom_resource_is_fresh() {
-    fresh("crds/routehealths.yaml", &vigie::api::route_health::crd_yaml().expect("it prints"));
+    fresh(
+        "crds/routehealths.yaml",
+        &vigie::api::route_health::crd_yaml().expect("it prints"),
+    );
 }
 
 /// A generated file is committed as it is generated; `BLESS=1` writes it.
@@ -135,7 +184,10 @@ fn fresh(file: &str, now: &str) {
         fs::write(&path, now).unwrap_or_else(|error| panic!("{file}: {error}"));
     }
     let before = fs::read_to_string(&path).unwrap_or_default();
-    assert!(before == now, "{file} is stale: BLESS=1 cargo test --test it fresh");
+    assert!(
+        before == now,
+        "{file} is stale: BLESS=1 cargo test --test it fresh"
+    );
 }
 
 /// docs/annotations.md.
@@ -151,8 +203,18 @@ fn reference() -> String {
     let escaped = |text: &str| text.replace('|', "\\|");
     for entry in ANNOTATIONS {
         if let Handling::Honoured { guards, .. } = entry.handling {
-            let closing = if guards { " A value that cannot be read closes the route with 503." } else { "" };
-            let _ = writeln!(text, "| `{}` | {}{closing} | `{}` |", entry.name, escaped(entry.doc), escaped(entry.example));
+            let closing = if guards {
+                " A value that cannot be read closes the route with 503."
+            } else {
+                ""
+            };
+            let _ = writeln!(
+                text,
+                "| `{}` | {}{closing} | `{}` |",
+                entry.name,
+                escaped(entry.doc),
+                escaped(entry.example)
+            );
         }
     }
     text.push_str(
@@ -162,7 +224,13 @@ fn reference() -> String {
     for entry in ANNOTATIONS {
         if let Handling::NotYet { guards, inert } = entry.handling {
             let inert: Vec<String> = inert.iter().map(|value| format!("`{value}`")).collect();
-            let _ = writeln!(text, "| `{}` | {} | {} |", entry.name, if guards { "yes" } else { "no" }, inert.join(", "));
+            let _ = writeln!(
+                text,
+                "| `{}` | {} | {} |",
+                entry.name,
+                if guards { "yes" } else { "no" },
+                inert.join(", ")
+            );
         }
     }
     text.push_str("\n## Does nothing\n\nNames that are met in the wild and that ingress-nginx never or no longer read.\n\n| name | instead |\n|---|---|\n");

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 use jiff::civil::{Date, date};
 use vigie::cli::options::BuildOptions;
-use vigie::model::diagnostics::Diagnostic;
 use vigie::model::Model;
-use vigie::render::bundle::{Content, FileText};
+use vigie::model::diagnostics::Diagnostic;
+use vigie::render::bundle::FileText;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
-use vigie::source::folder::{Folder, Manifests};
+use vigie::snapshot::Snapshot;
+use vigie::source::folder::{File, Folder, Manifests};
 use vigie::translate::{Translation, translate};
 
 use crate::support::expect::Expectations;
@@ -47,34 +48,61 @@ pub fn all() -> Vec<Case> {
         .map(Case::open)
         .collect();
     cases.sort_by(|a, b| a.name.cmp(&b.name));
-    assert!(!cases.is_empty(), "no case in {} holds \"{wanted}\"", root.display());
+    assert!(
+        !cases.is_empty(),
+        "no case in {} holds \"{wanted}\"",
+        root.display()
+    );
     cases
+}
+
+/// A case that stands in no folder and expects nothing.
+pub fn of_text(manifests: &str) -> Case {
+    let file = File {
+        name: "manifests.yaml".to_owned(),
+        content: Ok(manifests.as_bytes().to_vec()),
+    };
+    let Flags { build } = Flags::try_parse_from([""; 0]).expect("no option is needed");
+    Case {
+        name: String::new(),
+        dir: PathBuf::new(),
+        expect: Expectations::default(),
+        folder: Folder::of(vec![file]),
+        build,
+    }
 }
 
 impl Case {
     fn open(dir: PathBuf) -> Self {
-        let name = dir.file_name().expect("a folder has a name").to_string_lossy().into_owned();
+        let name = dir
+            .file_name()
+            .expect("a folder has a name")
+            .to_string_lossy()
+            .into_owned();
         let expect = Expectations::load(&dir).unwrap_or_else(|error| panic!("{name}: {error}"));
-        let manifests: Vec<PathBuf> = std::fs::read_dir(&dir)
-            .expect("the case can be read")
-            .map(|entry| entry.expect("an entry of the case").path())
-            .filter(|path| path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json"))
-            .filter(|path| !path.ends_with("expect.yaml"))
-            .collect();
+        // Named without their folder, so that golden files read alike on every machine.
+        let mut manifests = Manifests::open(std::slice::from_ref(&dir))
+            .unwrap_or_else(|error| panic!("{name}: {error}"))
+            .files();
+        for file in &mut manifests {
+            file.name = file.name.rsplit('/').next().unwrap_or_default().to_owned();
+        }
+        manifests.retain(|file| file.name != "expect.yaml");
         let Flags { build } = Flags::try_parse_from(&expect.options)
             .unwrap_or_else(|error| panic!("{name}: options: {error}"));
-        let folder = match manifests.is_empty() {
-            true => Folder::of(Vec::new()),
-            false => Manifests::open(&manifests).unwrap_or_else(|e| panic!("{name}: {e}")).read(),
-        };
-        Self { name, dir, expect, folder, build }
+        Self {
+            name,
+            dir,
+            expect,
+            folder: Folder::of(manifests),
+            build,
+        }
     }
 
     /// What the manifests mean, and everything that is to be told of them.
     pub fn translate(&self) -> (Translation, Vec<Diagnostic>) {
-        let (snapshot, of_options) =
-            self.build.stand_in(&self.folder.snapshot).expect("stand-ins are addresses");
-        let options = self.build.options(TODAY, Some(crate::support::default_certificate()));
+        let (snapshot, of_options) = self.stood_in();
+        let options = self.build.options(TODAY, Some(default_certificate()));
         let mut translation = translate(&snapshot, &options);
         let mut findings = self.folder.diagnostics.clone();
         findings.extend(of_options);
@@ -83,9 +111,25 @@ impl Case {
         (translation, findings)
     }
 
+    /// The objects, with stand-ins at their Services' places.
+    pub fn snapshot(&self) -> Snapshot {
+        self.stood_in().0
+    }
+
+    fn stood_in(&self) -> (Snapshot, Vec<Diagnostic>) {
+        let stood_in = self.build.stand_in(&self.folder.snapshot);
+        stood_in.expect("stand-ins are addresses")
+    }
+
     pub fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
     }
+}
+
+/// What a build without any flag reads.
+pub fn usual_options() -> vigie::translate::Options {
+    let flags = Flags::try_parse_from(std::iter::empty::<String>()).expect("no flag is needed");
+    flags.build.options(TODAY, Some(default_certificate()))
 }
 
 /// Addresses as a cluster has them, so that golden files hold no free port of the day.
@@ -129,19 +173,31 @@ fn difference(empty: &Bundle, full: &Bundle) -> String {
             (FileText::Private(_), _) => text.push_str("# a certificate with its key\n"),
             (FileText::Public(now), Some(FileText::Public(before))) => {
                 let known: Vec<&str> = before.lines().collect();
-                for line in now.lines().filter(|line| line.trim().is_empty() || !known.contains(line)) {
+                for line in now
+                    .lines()
+                    .filter(|line| !line.trim().is_empty() && !known.contains(line))
+                {
                     let _ = writeln!(text, "{line}");
                 }
             }
-            (FileText::Public(now), _) => text.push_str(now),
+            (FileText::Public(now), _) => {
+                let _ = writeln!(text, "{}", now.trim_end());
+            }
         }
     }
     for (name, pool) in &full.pools {
         let endpoints: Vec<String> = pool.endpoints.iter().map(ToString::to_string).collect();
-        let external = pool.name.as_ref().map(|(name, port)| format!(" = {name}:{port}"));
-        let _ = writeln!(text, "# pool {name}{}: {}", external.unwrap_or_default(), endpoints.join(" "));
+        let external = pool
+            .name
+            .as_ref()
+            .map(|(name, port)| format!(" = {name}:{port}"));
+        let _ = writeln!(
+            text,
+            "# pool {name}{}: {}",
+            external.unwrap_or_default(),
+            endpoints.join(" ")
+        );
     }
-    debug_assert!(full.structure.values().all(|c| !matches!(c, Content::Text(p) if p.is_empty())));
     text
 }
 
@@ -149,10 +205,36 @@ fn difference(empty: &Bundle, full: &Bundle) -> String {
 pub fn told(findings: &[Diagnostic]) -> String {
     let mut text = String::new();
     for finding in findings {
-        let Diagnostic { origin, code, severity, message, fix } = finding;
+        let Diagnostic {
+            origin,
+            code,
+            severity,
+            message,
+            fix,
+        } = finding;
         let severity = format!("{severity:?}").to_lowercase();
-        let _ = writeln!(text, "{severity} {code} {}: {} {}", code.reason(), origin.object, origin.field);
+        let _ = writeln!(
+            text,
+            "{severity} {code} {}: {} {}",
+            code.reason(),
+            origin.object,
+            origin.field
+        );
         let _ = writeln!(text, "  {message}\n  {fix}");
     }
     text
+}
+
+/// The default certificate of all cases: made anew for each run, since no golden file shows it.
+fn default_certificate() -> vigie::model::Certificate {
+    static MADE: std::sync::OnceLock<vigie::model::Certificate> = std::sync::OnceLock::new();
+    let make = || {
+        let made = rcgen::generate_simple_self_signed(vec!["default.vigie.test".into()])
+            .expect("a certificate can be made");
+        let name = vigie::snapshot::ObjectName::new("", "default-certificate");
+        let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        vigie::translate::certificate_of_pem(&name, chain.as_bytes(), key.as_bytes())
+            .expect("it can be read back")
+    };
+    MADE.get_or_init(make).clone()
 }

@@ -39,8 +39,14 @@ fn printed(case: &Case) -> Vec<(&'static str, String)> {
     }
     vec![
         ("diagnostics.txt", told),
-        ("nginx.conf", case::printed(&translation.model, ProxyKind::Nginx)),
-        ("haproxy.cfg", case::printed(&translation.model, ProxyKind::Haproxy)),
+        (
+            "nginx.conf",
+            case::printed(&translation.model, ProxyKind::Nginx),
+        ),
+        (
+            "haproxy.cfg",
+            case::printed(&translation.model, ProxyKind::Haproxy),
+        ),
     ]
 }
 
@@ -58,7 +64,16 @@ fn difference(path: &Path, now: &str) -> Option<String> {
     if before == now {
         return None;
     }
-    let line = before.lines().zip(now.lines()).take_while(|(a, b)| a == b).count();
+    let line = before
+        .lines()
+        .zip(now.lines())
+        .take_while(|(a, b)| a == b)
+        .count();
     let shown = |text: &str| text.lines().nth(line).unwrap_or("(nothing)").to_owned();
-    Some(format!("line {}:\n  committed: {}\n  now:       {}", line + 1, shown(&before), shown(now)))
+    Some(format!(
+        "line {}:\n  committed: {}\n  now:       {}",
+        line + 1,
+        shown(&before),
+        shown(now)
+    ))
 }

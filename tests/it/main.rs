@@ -1,3 +1,14 @@
 //! The one integration test binary: linking once is the time it takes to run most tests.
 
+#![allow(clippy::panic, reason = "tests fail by panicking")]
+
 mod support;
+
+mod case;
+mod serve;
+
+mod architecture;
+mod golden;
+mod laws;
+mod live;
+mod log;

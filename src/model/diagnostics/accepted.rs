@@ -21,6 +21,19 @@ pub fn target_not_ours(ingress: &ObjectRef, class: Option<&str>, served: &str) -
     )
 }
 
+/// The Ingress names no class, and the default one is another controller's.
+pub fn default_class_not_ours(ingress: &ObjectRef, class: &str, served: &str) -> Diagnostic {
+    let origin = Origin::new(ingress.clone(), FieldPath::new("spec.ingressClassName"));
+    Diagnostic::new(
+        Code::RH102,
+        origin,
+        format!(
+            "It names no class, and the default class \"{class}\" is another controller's; served here: {served}."
+        ),
+        format!("Set spec.ingressClassName to one of {served} if it is meant for this controller."),
+    )
+}
+
 /// A field that no route can be made of. `found` is a clause, `allowed` a sentence.
 pub fn invalid(origin: Origin, found: impl AsRef<str>, allowed: impl Into<String>) -> Diagnostic {
     let message = format!(
@@ -42,7 +55,7 @@ pub fn regex_needs_implementation_specific(
         format!(
             "Path {path} holds regular-expression characters, but its pathType is {path_type}."
         ),
-        "Set pathType: ImplementationSpecific, and annotation use-regex: \"true\".",
+        "Set pathType: ImplementationSpecific, and annotation use-regex: \"true\"; percent-encode characters that are meant literally.",
     )
 }
 

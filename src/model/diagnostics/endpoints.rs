@@ -12,12 +12,14 @@ pub fn endpoint_port_missing(
         [] => "its slices have no port".to_owned(),
         names => format!("its slices have {}", names.join(", ")),
     };
+    let wanted = match port {
+        "" => "a port without a name".to_owned(),
+        name => format!("a port named \"{name}\""),
+    };
     Diagnostic::new(
         Code::RH417,
         origin,
-        format!(
-            "No endpoint of {service} has a port named \"{port}\"; {found}. The route answers 503."
-        ),
+        format!("No endpoint of {service} has {wanted}; {found}. The route answers 503."),
         "Use the Service port's name in the EndpointSlice.",
     )
 }

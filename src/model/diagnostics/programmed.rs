@@ -1,14 +1,38 @@
 //! 3xx: what keeps an accepted route from working as it was asked for.
 
-use super::{Code, Diagnostic, Origin};
+use super::{Code, Diagnostic, Origin, Severity};
+use crate::model::names::shown;
 
-/// `holder` is the object that has the host and path, as `Ingress namespace/name`.
-pub fn route_shadowed(origin: Origin, host: &str, path: &str, holder: &str) -> Diagnostic {
+/// `holder` is what has the host and path.
+pub fn route_shadowed(origin: Origin, host: &str, path: &str, holder: &Origin) -> Diagnostic {
+    let message = match holder.object == origin.object {
+        true => format!(
+            "{host}{path} is served by {} of the same object.",
+            holder.field
+        ),
+        false => format!(
+            "{host}{path} is served by {}, which goes first.",
+            holder.object
+        ),
+    };
     Diagnostic::new(
         Code::RH306,
         origin,
-        format!("{host}{path} is served by {holder}, which is older."),
-        "Change one of the two paths, or remove one rule.",
+        message,
+        "Change one of the two paths, or remove one rule. The older object goes first, then the first by namespace and name.",
+    )
+}
+
+/// `holder` has the default backend for what no host takes.
+pub fn default_backend_shadowed(origin: Origin, holder: &Origin) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH306,
+        origin,
+        format!(
+            "What no rule takes is served by {}, which goes first.",
+            holder.object
+        ),
+        "Remove one of the two default backends. The older object goes first, then the first by namespace and name.",
     )
 }
 
@@ -26,16 +50,30 @@ pub fn path_never_matches(origin: Origin, path: &str) -> Diagnostic {
         Code::RH312,
         origin,
         format!(
-            "{path} is taken literally; it matches only requests whose path begins with exactly that."
+            "{} is taken literally; it matches only requests whose path begins with exactly that.",
+            shown(path)
         ),
         format!(
             "Write {}.",
-            match path.trim_end_matches('*') {
-                "" => "/",
-                rest => rest,
+            match path.trim_end_matches('*').trim_end_matches('/') {
+                "" => "/".to_owned(),
+                rest => shown(rest),
             }
         ),
     )
+}
+
+/// Of a path that only use-regex would make an expression of.
+pub fn regex_taken_literally(origin: Origin, path: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH109,
+        origin,
+        format!(
+            "Path {path} holds regular-expression characters, but without use-regex it is taken literally."
+        ),
+        "Set annotation use-regex: \"true\", or percent-encode characters that are meant literally.",
+    )
+    .with_severity(Severity::Warning)
 }
 
 /// `regex_owner` is the Ingress whose annotation turns the host's paths into regular expressions.
@@ -72,7 +110,7 @@ pub fn rewrite_group_missing(origin: Origin, group: u8, path: &str) -> Diagnosti
         ),
         format!(
             "Use a path such as {}(/|$)(.*) with use-regex: \"true\", and ${group} only for a group that it has.",
-            path.trim_end_matches('/')
+            literal_start(path)
         ),
     )
 }
@@ -94,4 +132,12 @@ pub fn config_rejected(origin: Origin, proxy: &str, words: &str) -> Diagnostic {
         format!("{proxy} refused the configuration: {words}. The running configuration stays."),
         "Correct the field that it points at.",
     )
+}
+
+/// What of a path stands before the first regular-expression character, without a '/' at its end.
+fn literal_start(path: &str) -> &str {
+    let end = path.find(['(', '[', '{', '.', '*', '?', '+', '^', '$', '|', '\\']);
+    path.get(..end.unwrap_or(path.len()))
+        .unwrap_or(path)
+        .trim_end_matches('/')
 }

@@ -2,12 +2,14 @@
 
 use super::{Code, Diagnostic, Origin};
 
-/// `similar` are names of Services of the same namespace that resemble the wanted one.
+/// `similar` are names of Services of the same namespace that resemble the wanted one; `consequence`
+/// is a sentence that says what clients get.
 pub fn service_not_found(
     origin: Origin,
     namespace: &str,
     service: &str,
     similar: &[&str],
+    consequence: &str,
 ) -> Diagnostic {
     let near = match similar {
         [] => String::new(),
@@ -16,7 +18,7 @@ pub fn service_not_found(
     Diagnostic::new(
         Code::RH201,
         origin,
-        format!("Service {namespace}/{service} does not exist.{near} The route answers 503."),
+        format!("Service {namespace}/{service} does not exist.{near} {consequence}"),
         "Correct backend.service.name. Services of other namespaces cannot be used.",
     )
 }
@@ -27,6 +29,7 @@ pub fn service_port_not_found(
     service: &str,
     wanted: &str,
     ports: &[String],
+    consequence: &str,
 ) -> Diagnostic {
     let has = match ports {
         [] => "no port at all".to_owned(),
@@ -35,16 +38,21 @@ pub fn service_port_not_found(
     Diagnostic::new(
         Code::RH202,
         origin,
-        format!("Service {service} has no port {wanted}; it has {has}. The route answers 503."),
+        format!("Service {service} has no port {wanted}; it has {has}. {consequence}"),
         "Use a port of the Service, not the container port.",
     )
 }
 
-pub fn backend_kind_unsupported(origin: Origin, kind: &str, name: &str) -> Diagnostic {
+pub fn backend_kind_unsupported(
+    origin: Origin,
+    kind: &str,
+    name: &str,
+    consequence: &str,
+) -> Diagnostic {
     Diagnostic::new(
         Code::RH204,
         origin,
-        format!("Backend {kind}/{name} is not supported. The route answers 503."),
+        format!("Backend {kind}/{name} is not supported. {consequence}"),
         "Use a Service backend.",
     )
 }
@@ -65,6 +73,16 @@ pub fn tls_secret_not_found(origin: Origin, secret: &str, host: &str, served: &s
         origin,
         format!("Secret {secret} for host {host} does not exist. {served}"),
         "Create it in this namespace, or correct spec.tls.secretName.",
+    )
+}
+
+/// The Secret that an option names for the default certificate.
+pub fn default_certificate_not_found(origin: Origin, secret: &str, served: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH206,
+        origin,
+        format!("Secret {secret} for the default certificate does not exist. {served}"),
+        "Create it, or correct the option.",
     )
 }
 

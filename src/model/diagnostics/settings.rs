@@ -109,3 +109,15 @@ pub fn service_setting_ignored(origin: Origin, service: &str, setting: &str) -> 
         "Nothing needs to be done unless the application relies on it.",
     )
 }
+
+/// `said` is the port's appProtocol, which ingress-nginx does not read either.
+pub fn app_protocol_ignored(origin: Origin, service: &str, said: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH911,
+        origin,
+        format!(
+            "appProtocol {said} of Service {service} is not honoured in a class of ingress-nginx: HTTP is spoken to its endpoints."
+        ),
+        "Annotate the Ingress with backend-protocol if they speak another protocol.",
+    )
+}

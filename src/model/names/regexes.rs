@@ -38,7 +38,9 @@ impl PathRegex {
                 "it begins neither with '/' nor with a group",
             ));
         }
-        let regex = compile(&format!("^{source}"), ignore_case)?;
+        // By itself too: a parenthesis too many would end the group that anchors it.
+        compile(source, ignore_case)?;
+        let regex = compile(&anchored(source), ignore_case)?;
         Ok(Self {
             source: source.to_owned(),
             groups: regex.captures_len().saturating_sub(1),
@@ -49,6 +51,11 @@ impl PathRegex {
     /// The expression without its anchor.
     pub fn source(&self) -> &str {
         &self.source
+    }
+
+    /// The expression with its anchor, which holds for every alternative.
+    pub fn anchored(&self) -> String {
+        anchored(&self.source)
     }
 
     /// How many capture groups it has; `$1` is the first.
@@ -63,7 +70,7 @@ impl PathRegex {
     /// Whether a normalised, decoded path matches. None when the expression needs more steps than
     /// are allowed, as a proxy's engine would give up too.
     pub fn is_match(&self, path: &str) -> Option<bool> {
-        compile(&format!("^{}", self.source), self.ignore_case)
+        compile(&self.anchored(), self.ignore_case)
             .ok()?
             .is_match(path)
             .ok()
@@ -99,6 +106,33 @@ impl FromStr for ValueRegex {
     }
 }
 
+fn anchored(source: &str) -> String {
+    match has_alternatives(source) {
+        true => format!("^(?:{source})"),
+        false => format!("^{source}"),
+    }
+}
+
+/// Whether a '|' stands outside of groups. Odd classes may say so without need, never the reverse.
+fn has_alternatives(source: &str) -> bool {
+    let (mut depth, mut in_class) = (0, false);
+    let mut characters = source.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            '\\' => {
+                characters.next();
+            }
+            '[' => in_class = true,
+            ']' => in_class = false,
+            '(' if !in_class => depth += 1,
+            ')' if !in_class => depth -= 1,
+            '|' if !in_class && depth == 0 => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 fn compile(source: &str, ignore_case: bool) -> Result<Regex, NameError> {
     if source.len() > LONGEST {
         return Err(NameError::new(format!(
@@ -112,5 +146,22 @@ fn compile(source: &str, ignore_case: bool) -> Result<Regex, NameError> {
     RegexBuilder::new(source)
         .case_insensitive(ignore_case)
         .build()
-        .map_err(|error| NameError::new(format!("it is not a regular expression: {error}")))
+        .map_err(|error| {
+            NameError::new(format!("it is not a regular expression: {}", words(&error)))
+        })
+}
+
+/// What is wrong, without the expression and the engine's own words around it.
+fn words(error: &fancy_regex::Error) -> String {
+    use fancy_regex::{CompileError, Error};
+    let syntax = match error {
+        Error::CompileError(error) => match &**error {
+            CompileError::InnerError(error) => error.syntax_error().map(ToString::to_string),
+            _ => None,
+        },
+        _ => None,
+    };
+    let text = syntax.unwrap_or_else(|| error.to_string());
+    let line = text.lines().last().unwrap_or_default().trim();
+    line.strip_prefix("error: ").unwrap_or(line).to_owned()
 }

@@ -112,6 +112,23 @@ fn regexes_count_their_groups() {
 }
 
 #[test]
+fn every_alternative_of_a_regex_is_anchored() {
+    let anchored = |raw| PathRegex::heeding_case(raw).map(|regex| regex.anchored());
+    for (raw, expected) in [
+        ("/a(/|$)(.*)", "^/a(/|$)(.*)"),
+        ("/a[|]b", "^/a[|]b"),
+        ("/a\\|b", "^/a\\|b"),
+        ("/a|/b", "^(?:/a|/b)"),
+        ("(/a)|/b", "^(?:(/a)|/b)"),
+    ] {
+        assert_eq!(anchored(raw).expect("a regex"), expected);
+    }
+    let regex = PathRegex::heeding_case("/a|/b").expect("a regex");
+    assert_eq!(regex.is_match("/x/b"), Some(false));
+    assert!(PathRegex::heeding_case("/a)|(/b").is_err());
+}
+
+#[test]
 fn upstream_names_are_labels_and_differ() {
     let long = "x".repeat(63);
     let a = UpstreamName::new(&long, &long, "80", "http");

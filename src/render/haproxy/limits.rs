@@ -89,7 +89,7 @@ impl Findings<'_> {
                 "body limits for requests that do not say their length",
                 self.proxy,
                 &format!(
-                    "a body with Content-Length above {octets} octets is answered 413, a chunked one passes"
+                    "a body with Content-Length above {octets} octets is answered 413, but of a chunked one only what comes with its head counts"
                 ),
                 "Limit chunked bodies in the application where it matters.",
             );

@@ -26,21 +26,21 @@ pub struct Manifests {
 
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}", path.display())]
     OpenPath {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("cannot read standard input: {0}")]
+    #[error("cannot read standard input")]
     ReadStdin(#[source] std::io::Error),
-    #[error("cannot watch {}: {source}", path.display())]
+    #[error("cannot watch {}", path.display())]
     Watch {
         path: PathBuf,
         source: notify_debouncer_full::notify::Error,
     },
-    #[error("cannot start to watch files: {0}")]
+    #[error("cannot start to watch files")]
     StartWatch(#[source] notify_debouncer_full::notify::Error),
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     StartThread(#[source] std::io::Error),
 }
 

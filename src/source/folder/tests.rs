@@ -122,7 +122,7 @@ fn a_secret_is_never_shown() {
 #[test]
 fn secrets_join_data_and_string_data() {
     let folder = check(
-        "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: n}\ndata:\n  a: eA==\n  b: |\n    aGVs\n    bG8=\nstringData: {a: 'y'}\n",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: shop}\ndata:\n  a: eA==\n  b: |\n    aGVs\n    bG8=\nstringData: {a: 'y'}\n",
         &[],
     );
     let secret = folder.snapshot.secrets.values().next().expect("one Secret");
@@ -147,11 +147,14 @@ fn null_is_absent() {
 fn json_and_typed_lists_are_read() {
     let folder = read(
         r#"{"apiVersion":"v1","kind":"ServiceList","items":[
-	{"metadata":{"name":"one","annotations":{"a":"\ud83d\ude00 \/"}}},
+	{"metadata":{"name":"one","annotations":{"a":"\ud83d\ude00 \/ \\ud83d \u0009"}}},
 	{"metadata":{"name":"two"}}]}"#,
     );
     assert_eq!(findings(&folder), Vec::<String>::new());
     assert_eq!(folder.snapshot.services.len(), 2);
+    let one = folder.snapshot.services.values().next().expect("two");
+    let annotations = one.metadata.annotations.as_ref().expect("one");
+    assert_eq!(annotations["a"], "\u{1f600} / \\ud83d \t");
 }
 
 #[test]

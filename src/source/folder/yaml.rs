@@ -91,7 +91,10 @@ pub fn parse(text: &str) -> Result<Parsed<'_>, SyntaxError> {
     let mut tree = Tree::default();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| {
-            let at = offsets.octet(error.marker().index());
+            // The end of a document is the beginning of the next one.
+            let at = offsets
+                .octet(error.marker().index())
+                .min(text.trim_end().len());
             broken(text, at, error.info())
         })?;
         tree.take(event, offsets.range(span))?;
@@ -101,7 +104,9 @@ pub fn parse(text: &str) -> Result<Parsed<'_>, SyntaxError> {
 
 /// The parser's words, or the classic mistake that it stumbles over without naming it.
 fn broken(text: &str, at: usize, words: &str) -> SyntaxError {
-    let is_tab = |line: &str| line.trim_start_matches(' ').starts_with('\t');
+    let is_tab = |line: &str| {
+        line.trim_start_matches(' ').starts_with('\t') && !text.trim_start().starts_with('{')
+    };
     let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
     let mut start = line;
     // The tab is on the line where the parser stopped, or on the next one.

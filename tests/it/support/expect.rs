@@ -71,6 +71,7 @@ struct Entry {
     to: Option<String>,
 
     headers: Fields<String>,
+    header_bytes: Option<usize>,
     body: Option<String>,
     body_bytes: Option<usize>,
     chunked: bool,
@@ -79,6 +80,7 @@ struct Entry {
 
     h2: bool,
     tls: Option<String>,
+    accepts: Option<String>,
     #[serde(deserialize_with = "words::even_null")]
     sni: Option<Option<String>>,
     client: Option<std::net::IpAddr>,
@@ -144,8 +146,10 @@ struct CertificateWanted {
     /// A name among those that the certificate is for.
     san: Option<Pattern>,
     subject: Option<Pattern>,
-    /// `ecdsa` or `rsa`.
+    /// `ecdsa`, `rsa` or `ed25519`.
     key: Option<String>,
+    /// The subjects of the whole chain in the order sent, the proxy's own first.
+    chain: Option<Vec<String>>,
     /// Whether it is the one that a stranger's name gets, too.
     default: Option<bool>,
 }

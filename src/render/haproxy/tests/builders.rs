@@ -107,6 +107,7 @@ pub fn add<'a>(model: &'a mut Model, host: &str, path: PathMatch, action: Action
     let upstream = Upstream {
         label: "shop/up:80".into(),
         protocol: Protocol::Http,
+        port: None,
         endpoints: Endpoints::Addresses(vec![endpoint]),
         origin: Origin::new(
             ObjectRef::new(Kind::Service, "shop", "up"),

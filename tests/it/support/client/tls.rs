@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, SignatureScheme};
 use rustls::{ProtocolVersion, SupportedProtocolVersion, version};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -22,13 +23,23 @@ pub struct Tls {
     pub alpn: Vec<String>,
     /// The only version offered, instead of 1.2 and 1.3.
     pub version: Option<Version>,
+    /// The only kind of key that the proxy may sign with.
+    pub accepts: Option<KeyKind>,
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
+    /// Offered only to see it refused: nothing here could speak it.
+    V1_1,
     V1_2,
     V1_3,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    Ecdsa,
+    Rsa,
 }
 
 /// A certificate chain and its key, to show when the proxy asks.
@@ -56,6 +67,7 @@ impl Tls {
             sni: Some(name.to_owned()),
             alpn: vec!["http/1.1".to_owned()],
             version: None,
+            accepts: None,
             certificate: None,
         }
     }
@@ -66,7 +78,13 @@ impl Tls {
         self
     }
 
-    pub(super) async fn connect(&self, stream: TcpStream) -> anyhow::Result<TlsStream<TcpStream>> {
+    pub(super) async fn connect(
+        &self,
+        mut stream: TcpStream,
+    ) -> anyhow::Result<TlsStream<TcpStream>> {
+        if self.version == Some(Version::V1_1) {
+            return Err(offer_tls_1_1(&mut stream).await?);
+        }
         let name = match &self.sni {
             Some(name) => ServerName::try_from(name.clone())
                 .with_context(|| format!("`{name}` cannot be asked for by SNI"))?,
@@ -83,14 +101,17 @@ impl Tls {
     fn config(&self) -> anyhow::Result<ClientConfig> {
         let provider = Arc::new(ring::default_provider());
         let versions: &[&SupportedProtocolVersion] = match self.version {
-            None => &[&version::TLS13, &version::TLS12],
+            None | Some(Version::V1_1) => &[&version::TLS13, &version::TLS12],
             Some(Version::V1_2) => &[&version::TLS12],
             Some(Version::V1_3) => &[&version::TLS13],
         };
         let builder = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(versions)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate {
+                provider,
+                accepts: self.accepts,
+            }));
         let mut config = match &self.certificate {
             Some(own) => builder.with_client_auth_cert(own.chain.clone(), own.key.clone_key())?,
             None => builder.with_no_client_auth(),
@@ -133,7 +154,10 @@ impl Handshake {
 
 /// Trusts whoever holds the key of the certificate shown: the test looks at the names itself.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+struct AnyCertificate {
+    provider: Arc<CryptoProvider>,
+    accepts: Option<KeyKind>,
+}
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -153,7 +177,7 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls12_signature(message, certificate, signature, algorithms)
     }
 
@@ -163,11 +187,54 @@ impl ServerCertVerifier for AnyCertificate {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
+        let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        let mut schemes = algorithms.supported_schemes();
+        schemes.retain(|scheme| match self.accepts {
+            None => true,
+            Some(kind) => kind_of(*scheme) == Some(kind),
+        });
+        schemes
     }
+}
+
+fn kind_of(scheme: SignatureScheme) -> Option<KeyKind> {
+    match scheme.as_str()?.split('_').next()? {
+        "ECDSA" => Some(KeyKind::Ecdsa),
+        "RSA" => Some(KeyKind::Rsa),
+        _ => None,
+    }
+}
+
+/// Sends a hello of TLS 1.1 by hand, as no library of today does, and says what came of it.
+async fn offer_tls_1_1(stream: &mut TcpStream) -> anyhow::Result<anyhow::Error> {
+    // Version 1.1, 32 bytes of randomness, no session; three cipher suites that were usual then
+    // (ECDHE-ECDSA, ECDHE-RSA and RSA, each with AES-128-CBC and SHA-1); no compression.
+    let mut hello = vec![3, 2];
+    hello.extend([0x5a; 32]);
+    hello.extend([0, 0, 6, 0xc0, 0x09, 0xc0, 0x13, 0x00, 0x2f, 1, 0]);
+    // The curve P-256, and points without compression.
+    hello.extend([0, 14, 0, 10, 0, 4, 0, 2, 0, 23, 0, 11, 0, 2, 1, 0]);
+    let length = |bytes: &[u8]| u16::try_from(bytes.len()).unwrap_or(0).to_be_bytes();
+    let mut handshake = vec![1, 0];
+    handshake.extend(length(&hello));
+    handshake.extend(hello);
+    let mut record = vec![22, 3, 1];
+    record.extend(length(&handshake));
+    record.extend(handshake);
+    stream.write_all(&record).await?;
+    let mut answer = [0; 7];
+    let read = stream.read(&mut answer).await?;
+    Ok(match (read, answer) {
+        (0, _) => anyhow!("the connection was closed"),
+        // An alert record; its second byte says what about.
+        (7, [21, .., 70]) => anyhow!("alert protocol_version"),
+        (7, [21, .., code]) => anyhow!("alert {code}"),
+        (7, [22, ..]) => anyhow!("TLS 1.1 was accepted"),
+        _ => anyhow!("an answer that is no TLS: {:?}", &answer[..read]),
+    })
 }

@@ -176,11 +176,25 @@ fn certificate(
     {
         "1.2.840.10045.2.1" => "ecdsa".to_owned(),
         "1.2.840.113549.1.1.1" => "rsa".to_owned(),
+        "1.3.101.112" => "ed25519".to_owned(),
         other => other.to_owned(),
     };
     complaints.same("certificate key", wanted.key.as_ref(), &key);
+    if let Some(wanted) = &wanted.chain {
+        let seen: Vec<String> = chain.into_iter().flatten().map(subject_of).collect();
+        if *wanted != seen {
+            complaints.add("certificate chain", listed(wanted), listed(&seen));
+        }
+    }
     let is_default = surroundings.default_certificate.as_ref() == Some(der);
     complaints.same("certificate default", wanted.default, is_default);
+}
+
+fn subject_of(der: &CertificateDer<'_>) -> String {
+    match X509Certificate::from_der(der) {
+        Ok((_, parsed)) => parsed.subject().to_string(),
+        Err(_) => "bytes that are no certificate".to_owned(),
+    }
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 
 use super::{Entry, read};
 use crate::support::client::http2::grpc_request;
-use crate::support::client::tls::{ClientCertificate, Tls, Version};
+use crate::support::client::tls::{ClientCertificate, KeyKind, Tls, Version};
 use crate::support::client::{Body, Request, Target};
 
 /// A request ready to be sent.
@@ -143,9 +143,16 @@ impl Entry {
         }
         tls.version = match self.tls.as_deref() {
             None => None,
+            Some("TLSv1.1") => Some(Version::V1_1),
             Some("TLSv1.2") => Some(Version::V1_2),
             Some("TLSv1.3") => Some(Version::V1_3),
-            Some(other) => bail!("tls: `{other}` is neither TLSv1.2 nor TLSv1.3"),
+            Some(other) => bail!("tls: `{other}` is none of TLSv1.1, TLSv1.2 and TLSv1.3"),
+        };
+        tls.accepts = match self.accepts.as_deref() {
+            None => None,
+            Some("ecdsa") => Some(KeyKind::Ecdsa),
+            Some("rsa") => Some(KeyKind::Rsa),
+            Some(other) => bail!("accepts: `{other}` is neither ecdsa nor rsa"),
         };
         if let Some(files) = &self.client_certificate {
             let chain = read(folder, &files.certificate)?;
@@ -165,6 +172,9 @@ impl Entry {
             let values = values.iter().flatten();
             let values: Vec<_> = values.map(|value| (name.clone(), value.clone())).collect();
             request.headers.splice(at..at, values);
+        }
+        if let Some(length) = self.header_bytes {
+            request = request.header("x-filler", &"x".repeat(length));
         }
         request
     }

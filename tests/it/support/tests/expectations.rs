@@ -134,6 +134,10 @@ async fn a_wrong_certificate_is_told() -> anyhow::Result<()> {
         ),
         ("key: rsa", "certificate key: expected rsa, saw ecdsa"),
         (
+            "chain: [CN=x]",
+            "certificate chain: expected CN=x, saw CN=rcgen self signed cert",
+        ),
+        (
             "default: false",
             "certificate default: expected false, saw true",
         ),
@@ -288,7 +292,7 @@ fn mistakes_in_the_file_are_refused() {
         ),
         (
             "requests: [{get: https://h/, tls: SSLv3, expect: {}}]",
-            "neither TLSv1.2 nor",
+            "none of TLSv1.1, TLSv1.2 and TLSv1.3",
         ),
         (
             "requests: [{get: http://h/, proxy-protocol: x, expect: {}}]",

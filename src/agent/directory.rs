@@ -1,0 +1,289 @@
+//! Puts a bundle's files on disk. A directory holds generations side by side; `current` names the one
+//! that runs and is swapped by one rename, so whoever starts the proxy finds the whole old bundle or
+//! the whole new one. Unchanged files are hard links into the generation before: nothing is written
+//! twice, and a proxy that compares inodes sees that they are the same.
+//!
+//! ```text
+//! ROOT/current -> generation-7      what runs
+//! ROOT/generation-7/…               files of the bundle
+//! ROOT/generation-7/run -> ../run   so that `run/…` means the same from everywhere
+//! ROOT/run/                         sockets and temporary files of the proxy; survives generations
+//! ```
+//!
+//! Nothing here calls fsync: after a crash of the machine the bundle is fetched again, and after a
+//! crash of a process the kernel still has the pages. It must never know a proxy.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::path::{Component, Path, PathBuf};
+
+use crate::render::bundle::{Bundle, FileText};
+
+/// A unix socket's path has at most 107 octets; the longest name below a root needs 27.
+const LONGEST_ROOT: usize = 80;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DirectoryError {
+    #[error(
+        "cannot use the directory {0}: its path is longer than {LONGEST_ROOT} characters, too long for the sockets in it"
+    )]
+    PathTooLong(PathBuf),
+    #[error(
+        "cannot load a bundle with a file named {0:?}: names stay below the bundle's directory"
+    )]
+    UnsafeName(String),
+    #[error("cannot create the directory {path}")]
+    CreateDirectory { path: PathBuf, source: io::Error },
+    #[error("cannot write {path}")]
+    WriteFile { path: PathBuf, source: io::Error },
+    #[error("cannot make {path} the running configuration")]
+    Swap { path: PathBuf, source: io::Error },
+    #[error("cannot remove {path}")]
+    Remove { path: PathBuf, source: io::Error },
+}
+
+pub struct Directory {
+    root: PathBuf,
+    /// The generation that `current` names, with the files in it.
+    current: Option<Generation>,
+    /// The one before, kept until the proxy has proven that it runs the current one.
+    previous: Option<Generation>,
+    next: u64,
+}
+
+/// A bundle that lies on disk beside the running one.
+pub struct Staged(Generation);
+
+struct Generation {
+    path: PathBuf,
+    files: BTreeMap<String, FileText>,
+}
+
+impl Staged {
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+}
+
+impl Directory {
+    /// Takes a directory over, and removes what an earlier owner left in it.
+    pub fn open(root: &Path) -> Result<Self, DirectoryError> {
+        let root = root.to_path_buf();
+        if root.as_os_str().len() > LONGEST_ROOT {
+            return Err(DirectoryError::PathTooLong(root));
+        }
+        create_directory(&root)?;
+        let directory = Self {
+            root,
+            current: None,
+            previous: None,
+            next: 1,
+        };
+        directory.clear()?;
+        create_directory(&directory.run())?;
+        Ok(directory)
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The bundle that runs, by a path that stays the same.
+    pub fn current(&self) -> PathBuf {
+        self.root.join("current")
+    }
+
+    /// Sockets and temporary files of the proxy.
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// Writes a bundle beside the running one. On an error nothing of it stays.
+    pub fn stage(&mut self, bundle: &Bundle) -> Result<Staged, DirectoryError> {
+        let path = self.root.join(format!("generation-{}", self.next));
+        self.next += 1;
+        let files: BTreeMap<_, _> = bundle
+            .files()
+            .into_iter()
+            .map(|(name, text)| (name.to_owned(), text))
+            .collect();
+        match self.write_all(&path, &files) {
+            Ok(()) => Ok(Staged(Generation { path, files })),
+            Err(error) => {
+                let _ = fs::remove_dir_all(&path);
+                Err(error)
+            }
+        }
+    }
+
+    fn write_all(
+        &self,
+        path: &Path,
+        files: &BTreeMap<String, FileText>,
+    ) -> Result<(), DirectoryError> {
+        create_directory(path)?;
+        let link = path.join("run");
+        symlink("../run", &link)
+            .map_err(|source| DirectoryError::WriteFile { path: link, source })?;
+        for (name, text) in files {
+            let target = path.join(safe(name)?);
+            if let Some(parent) = target.parent() {
+                create_directory(parent)?;
+            }
+            let same = self
+                .current
+                .as_ref()
+                .filter(|current| current.files.get(name) == Some(text));
+            let linked = same.is_some_and(|c| fs::hard_link(c.path.join(name), &target).is_ok());
+            if !linked {
+                write(&target, text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a bundle that is not to run.
+    pub fn discard(&self, staged: Staged) -> Result<(), DirectoryError> {
+        remove(&staged.0.path)
+    }
+
+    /// Makes a staged bundle the one that a starting or reloading proxy reads.
+    pub fn swap(&mut self, staged: Staged) -> Result<(), DirectoryError> {
+        self.point_to(&staged.0.path)?;
+        self.previous = self.current.replace(staged.0);
+        Ok(())
+    }
+
+    /// Goes back to the bundle before the last swap, if there is one.
+    pub fn revert(&mut self) -> Result<(), DirectoryError> {
+        let Some(previous) = self.previous.take() else {
+            return Ok(());
+        };
+        self.point_to(&previous.path)?;
+        match self.current.replace(previous) {
+            Some(refused) => remove(&refused.path),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets the bundle before: the proxy has proven that it runs the current one.
+    pub fn settle(&mut self) -> Result<(), DirectoryError> {
+        match self.previous.take() {
+            Some(previous) => remove(&previous.path),
+            None => Ok(()),
+        }
+    }
+
+    /// Replaces single files of the running bundle, each by a rename.
+    pub fn replace(&mut self, files: BTreeMap<&str, FileText>) -> Result<(), DirectoryError> {
+        let Some(current) = &mut self.current else {
+            return Ok(());
+        };
+        for (name, text) in files {
+            if current.files.get(name) == Some(&text) {
+                continue;
+            }
+            let target = current.path.join(safe(name)?);
+            let beside = self.root.join("replacement");
+            let _ = fs::remove_file(&beside);
+            write(&beside, &text)?;
+            fs::rename(&beside, &target).map_err(|source| DirectoryError::WriteFile {
+                path: target,
+                source,
+            })?;
+            current.files.insert(name.to_owned(), text);
+        }
+        Ok(())
+    }
+
+    fn point_to(&self, generation: &Path) -> Result<(), DirectoryError> {
+        let link = self.current();
+        let beside = self.root.join("next");
+        let swap = || {
+            let _ = fs::remove_file(&beside);
+            symlink(generation.file_name().unwrap_or_default(), &beside)?;
+            fs::rename(&beside, &link)
+        };
+        swap().map_err(|source| DirectoryError::Swap {
+            path: generation.to_path_buf(),
+            source,
+        })
+    }
+
+    fn clear(&self) -> Result<(), DirectoryError> {
+        let failed = |source| DirectoryError::Remove {
+            path: self.root.clone(),
+            source,
+        };
+        for entry in fs::read_dir(&self.root).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            let ours = ["current", "next", "replacement", "run"].contains(&name.as_ref());
+            if ours || name.starts_with("generation-") {
+                remove(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The wire could bring any name; only plain ones below the directory are written.
+fn safe(name: &str) -> Result<&Path, DirectoryError> {
+    let path = Path::new(name);
+    let plain = path.components().all(|c| matches!(c, Component::Normal(_)));
+    if plain && !name.is_empty() && !path.starts_with("run") {
+        Ok(path)
+    } else {
+        Err(DirectoryError::UnsafeName(name.to_owned()))
+    }
+}
+
+fn create_directory(path: &Path) -> Result<(), DirectoryError> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|source| DirectoryError::CreateDirectory {
+            path: path.to_path_buf(),
+            source,
+        })
+}
+
+fn write(path: &Path, text: &FileText) -> Result<(), DirectoryError> {
+    let mode = match text {
+        FileText::Public(_) => 0o644,
+        FileText::Private(_) => 0o600,
+    };
+    let write = || {
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(path)?;
+        io::Write::write_all(&mut file, text.as_bytes())?;
+        // The umask may have taken bits away; what the proxy reads does not depend on it.
+        file.set_permissions(Permissions::from_mode(mode))
+    };
+    write().map_err(|source| DirectoryError::WriteFile {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+fn remove(path: &Path) -> Result<(), DirectoryError> {
+    let removed = match fs::symlink_metadata(path) {
+        Ok(meta) if meta.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+        Err(error) => Err(error),
+    };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(|source| DirectoryError::Remove {
+            path: path.to_path_buf(),
+            source,
+        }),
+    }
+}

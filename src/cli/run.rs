@@ -1,0 +1,204 @@
+//! `vigie run`: a folder of manifests, served by a proxy of this machine.
+
+mod addresses;
+mod certificate;
+mod table;
+mod teller;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::lint::ProxyName;
+use super::options::{BuildOptions, today};
+use super::{FINDINGS, GOOD};
+use crate::agent::driver::{Output as ProxyOutput, Stream};
+use crate::source::folder::{Folder, Manifests, watch};
+use crate::source::stand_in::{StandIn, stand_in};
+use crate::standalone::find::find;
+use crate::standalone::{Built, Settings, Standalone, Told, build};
+use crate::translate::Memory;
+
+use addresses::Address;
+use teller::Teller;
+
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Files and folders of manifests; - is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// The proxy that serves them
+    #[arg(long, value_name = "PROXY", default_value = "nginx")]
+    proxy: ProxyName,
+
+    /// The proxy's program; default: the one in our cache, or the first in PATH
+    #[arg(long, value_name = "FILE")]
+    proxy_binary: Option<PathBuf>,
+
+    /// Where http is accepted: HOST:PORT, :PORT for all IPv4 addresses, port 0 for a free one, or
+    /// none (repeatable)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    http: Vec<Address>,
+
+    /// Where https is accepted, likewise (repeatable)
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    https: Vec<Address>,
+
+    /// Load, prove, print and stop: 0 if every route is good, 1 if not
+    #[arg(long)]
+    once: bool,
+
+    /// Lines for people, or one JSON object a line
+    #[arg(long, default_value = "text", value_name = "FORM")]
+    output: Output,
+
+    /// Where the proxy's access log goes; default: standard error
+    #[arg(long, value_name = "FILE")]
+    access_log: Option<PathBuf>,
+
+    #[command(flatten)]
+    build: BuildOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(serve(args))
+}
+
+async fn serve(args: &RunArgs) -> anyhow::Result<u8> {
+    // From here on a signal ends the loop below, which leaves nothing behind.
+    let mut signals = Signals::new()?;
+    let manifests = Manifests::open(&args.paths)?;
+    let found = find(args.proxy.into(), args.proxy_binary.as_deref()).await?;
+    let http = addresses::take("--http", &args.http)?;
+    let https = addresses::take("--https", &args.https)?;
+    let teller = Teller::new(args.output == Output::Json, &found, &http, &https);
+    teller.found()?;
+    let backends = args.build.resolve_backends()?;
+    let standalone = Standalone::start(&found, settings(args, http, https))?;
+    let mut run = Run {
+        args,
+        backends,
+        standalone,
+        teller,
+        memory: Memory::default(),
+        default_certificate: certificate::self_signed(today())?,
+        capabilities: found.capabilities,
+    };
+    let code = tokio::select! {
+        code = run.until_done(manifests) => code,
+        // Whoever asks for one round wants to know that it came to its end.
+        () = signals.any() => Ok(if args.once { FINDINGS } else { GOOD }),
+    };
+    run.standalone.stop().await;
+    run.teller.stopped()?;
+    code
+}
+
+fn settings(args: &RunArgs, http: Vec<SocketAddr>, https: Vec<SocketAddr>) -> Settings {
+    let access = match &args.access_log {
+        Some(path) => Stream::File(path.clone()),
+        None => Stream::Stderr,
+    };
+    let output = ProxyOutput {
+        access,
+        errors: true,
+    };
+    Settings {
+        http,
+        https,
+        output,
+    }
+}
+
+struct Run<'a> {
+    args: &'a RunArgs,
+    /// What `--backend` names, as it was resolved at the start.
+    backends: Vec<(StandIn, IpAddr)>,
+    standalone: Standalone,
+    teller: Teller,
+    memory: Memory,
+    default_certificate: crate::model::Certificate,
+    capabilities: crate::render::Capabilities,
+}
+
+impl Run<'_> {
+    async fn until_done(&mut self, manifests: Manifests) -> anyhow::Result<u8> {
+        let mut folders = watch::watch(manifests)?;
+        let folder = folders.borrow_and_update().clone();
+        self.take(&folder).await?;
+        loop {
+            tokio::select! {
+                told = self.standalone.told() => match told {
+                    Some(Told::Load(load)) => {
+                        let good = load.kind.is_loaded();
+                        self.teller.load(load)?;
+                        if self.args.once {
+                            return Ok(if good && !self.teller.has_errors() { GOOD } else { FINDINGS });
+                        }
+                    }
+                    Some(Told::Name(problem)) => self.teller.name(&problem)?,
+                    None => anyhow::bail!("the agent has ended by itself"),
+                },
+                Ok(()) = folders.changed() => {
+                    let folder = folders.borrow_and_update().clone();
+                    self.take(&folder).await?;
+                }
+            }
+        }
+    }
+
+    /// Builds what the manifests say now and has it loaded.
+    async fn take(&mut self, folder: &Folder) -> anyhow::Result<()> {
+        let (snapshot, of_options) = stand_in(&folder.snapshot, &self.backends);
+        let certificate = Some(self.default_certificate.clone());
+        let mut options = self.args.build.options(today(), certificate);
+        options.memory = std::mem::take(&mut self.memory);
+        let Built {
+            model,
+            mut diagnostics,
+            memory,
+        } = build(&snapshot, &options, &self.capabilities);
+        self.memory = memory;
+        diagnostics.extend(folder.diagnostics.iter().cloned());
+        diagnostics.extend(of_options);
+        self.standalone.load(&model).await?;
+        self.teller.built(&model, diagnostics, folder)
+    }
+}
+
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! The certificate that is served where no other fits: made at the start, gone with the run. No
+//! client trusts it; it is there so that handshakes succeed and answers can be seen.
+
+use anyhow::Context;
+use jiff::civil::Date;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
+
+use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
+use crate::model::{Certificate, KeyKind, PrivatePem};
+
+const NAME: &str = "vigie default certificate";
+
+pub fn self_signed(today: Date) -> anyhow::Result<Certificate> {
+    let not_after = today.saturating_add(jiff::Span::new().years(1));
+    let moment =
+        |date: Date| date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, NAME);
+    params.not_before = moment(today.saturating_sub(jiff::Span::new().days(1)));
+    params.not_after = moment(not_after);
+    let failed = "cannot make the default certificate";
+    let key = KeyPair::generate().context(failed)?;
+    let certificate = params.self_signed(&key).context(failed)?;
+    let pem = certificate.pem() + &key.serialize_pem();
+    let object = ObjectRef::new(Kind::Option, "", "default-certificate");
+    Ok(Certificate {
+        pem: PrivatePem::new(pem.replace("\r\n", "\n")),
+        key: KeyKind::Ecdsa,
+        names: Vec::new(),
+        not_after,
+        origin: Origin::new(object, FieldPath::default()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_a_chain_and_a_key_without_blank_lines() {
+        let made = self_signed(jiff::civil::date(2026, 2, 28)).unwrap();
+        let text = made.pem.reveal();
+        assert!(text.starts_with("-----BEGIN CERTIFICATE-----\n"));
+        assert!(text.contains("\n-----BEGIN PRIVATE KEY-----\n"));
+        assert!(!text.contains("\n\n") && !text.contains('\r'));
+        assert_eq!(made.not_after, jiff::civil::date(2027, 2, 28));
+    }
+}

@@ -1,0 +1,263 @@
+//! What `vigie run` prints: the table of routes and the findings when they change, and a line for
+//! each load, with what it cost.
+
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::addresses::url;
+use super::table::{Row, rows, text};
+use crate::agent::driver::Found;
+use crate::agent::resolve::NameProblem;
+use crate::agent::{Load, LoadKind};
+use crate::cli::report::{Report, colour, printable, summary};
+use crate::model::Model;
+use crate::model::diagnostics::{Diagnostic, Origin, Severity};
+use crate::model::names::UpstreamName;
+use crate::render::bundle::ProxyKind;
+use crate::render::capabilities::Version;
+use crate::source::folder::Folder;
+
+pub struct Teller {
+    json: bool,
+    found: Found,
+    urls: BTreeMap<&'static str, Vec<String>>,
+    ready: bool,
+    labels: BTreeMap<UpstreamName, String>,
+    model: Model,
+    told_rows: Vec<Row>,
+    findings: Findings,
+}
+
+/// About the latest build, ready to be printed.
+#[derive(Default)]
+struct Findings {
+    text: String,
+    json: Value,
+    summary: String,
+    errors: usize,
+    told: bool,
+}
+
+impl Teller {
+    pub fn new(json: bool, found: &Found, http: &[SocketAddr], https: &[SocketAddr]) -> Self {
+        let urls = |scheme, all: &[SocketAddr]| {
+            let urls = all.iter().map(|address| url(scheme, *address)).collect();
+            (scheme, urls)
+        };
+        Self {
+            json,
+            found: found.clone(),
+            urls: [urls("http", http), urls("https", https)].into(),
+            ready: false,
+            labels: BTreeMap::new(),
+            model: Model::default(),
+            told_rows: Vec::new(),
+            findings: Findings::default(),
+        }
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.findings.errors > 0
+    }
+
+    /// Which proxy it is, and what its version cannot do.
+    pub fn found(&self) -> anyhow::Result<()> {
+        let lacks = lacks(&self.found);
+        let binary = self.found.binary.display();
+        let proxy = self.found.capabilities;
+        let and = lacks.map(|what| format!("; {what}")).unwrap_or_default();
+        self.say(
+            format!("{proxy} ({binary}){and}"),
+            json!({
+                "event": "found",
+                "proxy": proxy.proxy.as_str(),
+                "version": proxy.version.to_string(),
+                "binary": self.found.binary,
+                "lacks": lacks,
+            }),
+        )
+    }
+
+    /// Takes what a build has made; it is told with the load that follows.
+    pub fn built(
+        &mut self,
+        model: &Model,
+        diagnostics: Vec<Diagnostic>,
+        folder: &Folder,
+    ) -> anyhow::Result<()> {
+        let report = Report::new(&diagnostics, &folder.locations);
+        let before = std::mem::take(&mut self.findings);
+        self.findings = Findings {
+            text: report.text(colour(io::stdout().is_terminal())),
+            json: serde_json::from_str(&report.json()?)?,
+            summary: summary(&report, folder.objects, &folder.skipped),
+            errors: report.count(Severity::Error),
+            told: false,
+        };
+        self.findings.told = before.told
+            && before.json == self.findings.json
+            && before.summary == self.findings.summary;
+        let labels = model.upstreams.iter();
+        let labels = labels.map(|(name, upstream)| (name.clone(), upstream.label.clone()));
+        // Names of upstreams that are gone are still told of.
+        self.labels.extend(labels);
+        self.model = model.clone();
+        Ok(())
+    }
+
+    pub fn load(&mut self, load: Load) -> anyhow::Result<()> {
+        let refused = match &load.kind {
+            LoadKind::Refused { origin, .. } => origin.clone(),
+            _ => None,
+        };
+        let tells_routes = load.kind.is_loaded() || matches!(load.kind, LoadKind::Refused { .. });
+        if tells_routes {
+            self.routes(refused.as_ref())?;
+        }
+        let changes = load.plan.summary(|name| match self.labels.get(name) {
+            Some(label) => label.clone(),
+            None => name.to_string(),
+        });
+        let took = duration(load.took);
+        let line = match &load.kind {
+            LoadKind::Started => format!("started: {}, {took}", self.found.capabilities),
+            // Findings may have changed; what is served has not.
+            LoadKind::Nothing => "nothing to load".into(),
+            LoadKind::Live => format!("live: {changes}, {took}"),
+            LoadKind::Reloaded => format!("reload: {changes}, {took}"),
+            LoadKind::Refused { words, origin } => {
+                let by = origin
+                    .as_ref()
+                    .map(|o| format!(" ({}, {})", o.object, o.field));
+                format!(
+                    "refused: {words}{}; what ran goes on",
+                    by.unwrap_or_default()
+                )
+            }
+            LoadKind::Failed { words } => format!("failed: {words}; it is tried again"),
+            LoadKind::Ended { words } => {
+                format!(
+                    "{} has ended: {words}; it is started again",
+                    self.found.capabilities
+                )
+            }
+        };
+        let nothing = matches!(load.kind, LoadKind::Nothing);
+        let value = self.load_value(&load, &changes);
+        if !nothing || self.json {
+            self.say(line, value)?;
+        }
+        if load.kind.is_loaded() && !self.ready {
+            self.ready = true;
+            self.tell_ready()?;
+        }
+        Ok(())
+    }
+
+    fn load_value(&self, load: &Load, changes: &str) -> Value {
+        let (event, how, words, origin) = match &load.kind {
+            LoadKind::Started => ("loaded", Some("started"), None, None),
+            LoadKind::Nothing => ("loaded", Some("nothing"), None, None),
+            LoadKind::Live => ("loaded", Some("live"), None, None),
+            LoadKind::Reloaded => ("loaded", Some("reload"), None, None),
+            LoadKind::Refused { words, origin } => ("refused", None, Some(words), origin.as_ref()),
+            LoadKind::Failed { words } => ("failed", None, Some(words), None),
+            LoadKind::Ended { words } => ("ended", None, Some(words), None),
+        };
+        let mut value = json!({
+            "event": event,
+            "revision": load.revision,
+            "changes": (!load.plan.is_nothing()).then_some(changes),
+            "milliseconds": u64::try_from(load.took.as_millis()).unwrap_or(u64::MAX),
+        });
+        if let Some(how) = how {
+            value["how"] = how.into();
+        }
+        if let Some(words) = words {
+            value["words"] = words.as_str().into();
+        }
+        if let Some(Origin { object, field }) = origin {
+            value["object"] = object.to_string().into();
+            value["field"] = field.as_str().into();
+        }
+        value
+    }
+
+    /// The table and the findings, where they differ from what was told last.
+    fn routes(&mut self, refused: Option<&Origin>) -> anyhow::Result<()> {
+        let rows = rows(&self.model, refused);
+        if rows != self.told_rows {
+            let table = match rows.is_empty() {
+                true => "no routes".into(),
+                false => text(&rows),
+            };
+            self.say_raw(
+                &format!("\n{table}\n"),
+                json!({"event": "routes", "routes": rows}),
+            )?;
+            self.told_rows = rows;
+        }
+        if !self.findings.told {
+            self.findings.told = true;
+            let text = format!("{}{}", self.findings.text, self.findings.summary);
+            let value = json!({"event": "findings", "findings": self.findings.json});
+            self.say_raw(&text, value)?;
+        }
+        Ok(())
+    }
+
+    fn tell_ready(&self) -> anyhow::Result<()> {
+        let all: Vec<&str> = self.urls.values().flatten().map(String::as_str).collect();
+        let mut value = json!({"event": "ready"});
+        for (scheme, urls) in &self.urls {
+            value[*scheme] = json!(urls);
+        }
+        self.say(format!("ready: {}", all.join(" ")), value)
+    }
+
+    pub fn name(&self, problem: &NameProblem) -> anyhow::Result<()> {
+        let NameProblem { name, words } = problem;
+        self.say(
+            format!("external name {name}: {words}"),
+            json!({"event": "name", "name": name.as_str(), "words": words}),
+        )
+    }
+
+    pub fn stopped(&self) -> anyhow::Result<()> {
+        self.say("stopped".into(), json!({"event": "stopped"}))
+    }
+
+    /// One line, in which nothing of a user's can speak to the terminal.
+    fn say(&self, line: String, value: Value) -> anyhow::Result<()> {
+        self.say_raw(&printable(&line), value)
+    }
+
+    fn say_raw(&self, text: &str, value: Value) -> anyhow::Result<()> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            writeln!(out, "{value}")?;
+        } else {
+            writeln!(out, "{text}")?;
+        }
+        Ok(out.flush()?)
+    }
+}
+
+/// What a served version lacks beside newer ones.
+fn lacks(found: &Found) -> Option<&'static str> {
+    let Found { capabilities, .. } = found;
+    let old_nginx =
+        capabilities.proxy == ProxyKind::Nginx && capabilities.version < Version(1, 30, 0);
+    old_nginx.then_some("cookie affinity needs nginx 1.30.0 or newer")
+}
+
+fn duration(took: Duration) -> String {
+    match took.as_millis() {
+        millis @ 0..500 => format!("{millis} ms"),
+        _ => format!("{:.1} s", took.as_secs_f64()),
+    }
+}
