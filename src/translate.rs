@@ -126,7 +126,9 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     let mut fallback = None;
     for claimed in mains {
         let hosts = tls::rule_hosts(claimed);
-        if !hosts.is_empty() {
+        // Rules of which no host can be read are rules all the same: such a default backend was
+        // never meant for everybody's requests.
+        if ingress::has_rules(claimed) {
             routes.add_default(claimed, hosts, &mut upstreams, &mut findings);
         } else if let Some(route) = routes.alone(claimed, &mut upstreams, &mut findings) {
             routes::hold_fallback(&mut fallback, route, &mut findings);

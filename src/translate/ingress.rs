@@ -38,6 +38,12 @@ impl PathType {
     }
 }
 
+pub fn has_rules(claimed: &Claimed<'_>) -> bool {
+    let spec = claimed.ingress.spec.as_ref();
+    spec.and_then(|spec| spec.rules.as_ref())
+        .is_some_and(|rules| !rules.is_empty())
+}
+
 /// Reads all rules of an Ingress; what cannot be read is told and left out.
 pub fn entries<'a>(claimed: &'a Claimed<'a>, findings: &mut Vec<Diagnostic>) -> Vec<Entry<'a>> {
     let spec = claimed.ingress.spec.as_ref();
