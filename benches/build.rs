@@ -123,7 +123,8 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
     match proxy {
         ProxyKind::Nginx => command
             .args(["-t", "-q", "-e", "stderr", "-c", "nginx.conf", "-p"])
-            .arg(dir.path()),
+            .arg(dir.path())
+            .current_dir(dir.path()),
         ProxyKind::Haproxy => command
             .args(["-c", "-q"])
             .args(haproxy::CONFIGURATION.iter().flat_map(|file| ["-f", file]))

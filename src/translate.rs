@@ -125,10 +125,9 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
     }
     let mut fallback = None;
     for claimed in mains {
-        let hosts = tls::rule_hosts(claimed);
-        // Rules of which no host can be read are rules all the same: such a default backend was
-        // never meant for everybody's requests.
+        // Rules that cannot be read are rules all the same: a default backend beside them is theirs.
         if ingress::has_rules(claimed) {
+            let hosts = tls::rule_hosts(claimed);
             routes.add_default(claimed, hosts, &mut upstreams, &mut findings);
         } else if let Some(route) = routes.alone(claimed, &mut upstreams, &mut findings) {
             routes::hold_fallback(&mut fallback, route, &mut findings);

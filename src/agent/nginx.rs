@@ -18,7 +18,7 @@ use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::nginx::{REVISION_SOCKET, dns_zone, revision_answer};
 
 use super::directory::Directory;
-use super::dns::{Zone, Zones};
+use super::dns::{Questions, Zone, Zones};
 use super::driver::{Driver, DriverError, Ended, Output, Verdict};
 use super::process::{GLANCE, Process};
 use super::words::Refusal;
@@ -28,9 +28,6 @@ const PROOF: Duration = Duration::from_secs(30);
 
 /// nginx asks again every second; a name that it has not asked for by then is not in use.
 const ASKED: Duration = Duration::from_secs(3);
-
-/// An answer that was sent is not yet in use; on a busy machine the first request would be a 502.
-const TAKEN: Duration = Duration::from_millis(50);
 
 pub struct Nginx {
     binary: PathBuf,
@@ -96,7 +93,7 @@ impl Nginx {
             }
             let master = process.pid();
             let workers = serving_workers(master);
-            answered = answered || self.revision().await.is_ok_and(|r| r == expected);
+            answered = answered || self.revision().await.is_ok_and(|(r, _)| r == expected);
             let settled = answered && is_waiting(master);
             if settled && old.is_disjoint(&workers) {
                 return Ok(());
@@ -117,8 +114,31 @@ impl Nginx {
         self.current.join(REVISION_SOCKET)
     }
 
-    /// What the running configuration calls itself.
-    async fn revision(&self) -> io::Result<String> {
+    /// Waits until the answers that our DNS has given to these names are in use; before, a request
+    /// would be a 502. Only the first worker asks: what it was sent before it took a connection, it
+    /// has read before it takes the next one. Where it cannot be told apart (it was killed and has a
+    /// successor), or a name is not asked for (no route uses it), the wait ends by itself.
+    async fn settle(&self, asked: Questions, names: BTreeSet<String>) {
+        let settled = async {
+            asked.all(names).await;
+            let master = self.process.as_ref().map(Process::pid);
+            let Some(first) = master.and_then(|pid| serving_workers(pid).pop_first()) else {
+                return;
+            };
+            let mut answers = 0;
+            while answers < 2 {
+                match self.revision().await {
+                    Ok((_, worker)) if worker == first => answers += 1,
+                    Ok(_) => {}
+                    Err(_) => return,
+                }
+            }
+        };
+        let _ = timeout(ASKED, settled).await;
+    }
+
+    /// What the running configuration calls itself, and the worker that says so.
+    async fn revision(&self) -> io::Result<(String, i32)> {
         let socket = self.revision_socket();
         let ask = async {
             let mut stream = UnixStream::connect(socket).await?;
@@ -128,7 +148,10 @@ impl Nginx {
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await?;
             let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.trim());
-            Ok(body.unwrap_or_default().to_owned())
+            let (revision, worker) = body
+                .and_then(|body| body.split_once(' '))
+                .unwrap_or_default();
+            Ok((revision.to_owned(), worker.parse().unwrap_or_default()))
         };
         timeout(Duration::from_secs(1), ask)
             .await
@@ -188,8 +211,7 @@ impl Driver for Nginx {
             words: Refusal::read(&words, bundle).words,
         })?;
         // Until its first answer an upstream is a 502.
-        let _ = timeout(ASKED, asked.all(names)).await;
-        sleep(TAKEN).await;
+        self.settle(asked, names).await;
         Ok(())
     }
 
@@ -215,8 +237,7 @@ impl Driver for Nginx {
         signalled.map_err(|source| DriverError::Signal { proxy, source })?;
         match self.prove(bundle, &old, since).await {
             Ok(()) => {
-                let _ = timeout(ASKED, asked.all(changed)).await;
-                sleep(TAKEN).await;
+                self.settle(asked, changed).await;
                 self.zones.publish(dns_zone(bundle));
                 Ok(())
             }
@@ -233,7 +254,7 @@ impl Driver for Nginx {
         let zone = dns_zone(bundle);
         let changed = Self::changed_names(&self.zones.current(), &zone);
         let asked = self.zones.publish(zone);
-        let _ = timeout(ASKED, asked.all(changed)).await;
+        self.settle(asked, changed).await;
         Ok(())
     }
 

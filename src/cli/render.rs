@@ -110,6 +110,12 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
         out,
         "memory     empty: no certificate is kept from before (assumed)"
     )?;
+    if model.default_certificate.is_none() {
+        writeln!(
+            out,
+            "default    no certificate for other names: give --default-certificate (vigie run makes one)"
+        )?;
+    }
     Ok(match report.count(Severity::Error) {
         0 => GOOD,
         _ => FINDINGS,

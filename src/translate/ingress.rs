@@ -38,6 +38,7 @@ impl PathType {
     }
 }
 
+/// Whether an Ingress has rules, be they readable or not.
 pub fn has_rules(claimed: &Claimed<'_>) -> bool {
     let spec = claimed.ingress.spec.as_ref();
     spec.and_then(|spec| spec.rules.as_ref())

@@ -1,7 +1,5 @@
 //! What HAProxy cannot do, asked by the renderer, which leaves it out, and told as findings.
 
-use std::time::Duration;
-
 use super::{patterns, splits, texts};
 use crate::model::diagnostics::settings::not_supported_by_proxy;
 use crate::model::diagnostics::{Diagnostic, Severity};
@@ -23,11 +21,6 @@ pub fn value_regex(regex: &ValueRegex) -> bool {
     let source = regex.source();
     let ends = ["\\A", "\\z", "\\Z", "\\G"];
     patterns::can_be_embedded(source) && !ends.iter().any(|end| source.contains(end))
-}
-
-/// One time-out covers both directions of an endpoint's connection.
-pub fn read(timeouts: &Timeouts) -> Duration {
-    timeouts.read
 }
 
 fn can_rewrite(template: &Template, path: &PathMatch) -> bool {

@@ -20,8 +20,10 @@ pub enum Flag {
     Access,
     /// `limit`: another body limit than the default one.
     Body,
-    /// `connect`, `read`: other time-outs than the default ones, in milliseconds.
-    Timeouts,
+    /// `connect`: another time-out than the default one, in milliseconds.
+    Connect,
+    /// `read`: another time-out than the default one, in milliseconds.
+    Read,
     /// `prefix`: sent as X-Forwarded-Prefix.
     Prefix,
     /// `host`: sent as Host.
@@ -47,7 +49,8 @@ impl Flag {
         match self {
             Self::Access => 'A',
             Self::Body => 'B',
-            Self::Timeouts => 'T',
+            Self::Connect => 'C',
+            Self::Read => 'T',
             Self::Prefix => 'P',
             Self::Host => 'H',
             Self::Literal => 'W',
@@ -275,12 +278,15 @@ impl<'a> Writer<'a> {
             let octets = policy.body_limit.octets.unwrap_or(u64::MAX);
             self.feature(maps, "limit", &octets.min(i64::MAX as u64).to_string());
         }
-        let (connect, read) = (policy.timeouts.connect, limits::read(&policy.timeouts));
-        let default = Timeouts::default();
-        if (connect, read) != (default.connect, limits::read(&default)) {
-            self.flag(Flag::Timeouts);
-            self.feature(maps, "connect", &milliseconds(connect));
-            self.feature(maps, "read", &milliseconds(read));
+        let (timeouts, default) = (&policy.timeouts, Timeouts::default());
+        if timeouts.connect != default.connect {
+            self.flag(Flag::Connect);
+            self.feature(maps, "connect", &milliseconds(timeouts.connect));
+        }
+        // One time-out covers both directions of an endpoint's connection.
+        if timeouts.read != default.read {
+            self.flag(Flag::Read);
+            self.feature(maps, "read", &milliseconds(timeouts.read));
         }
     }
 

@@ -55,6 +55,18 @@ fn routes_change_no_fixed_text() {
     assert_eq!(names(&empty), names(&full));
 }
 
+/// A conversion that fails for want of room leaves a variable as it was; a raw path would then be
+/// looked up and walk past a guard.
+#[test]
+fn a_path_that_cannot_be_encoded_is_refused() {
+    let text = file(&rendered(&Model::default()), CONFIGURATION[0]);
+    let at = |needle: &str| text.find(needle).unwrap_or_else(|| panic!("{needle}"));
+    let unset = at("unset-var(txn.path)");
+    let encoded = at("set-var(txn.path) path,url_dec,url_enc");
+    let refused = at("return status 414");
+    assert!(unset < encoded && encoded < refused && refused < at("set-pathq %[var(txn.raw)]"));
+}
+
 #[test]
 fn matches_are_keys_of_one_tree() {
     let mut model = Model::default();
@@ -145,7 +157,6 @@ fn features_are_lines() {
             format!("features: {id}/host inner.example"),
             format!("features: {id}/path /new"),
             format!("features: {id}/limit 5"),
-            format!("features: {id}/connect 5000"),
             format!("features: {id}/read 300000"),
             "hosts: a.example a.example".into(),
             format!("routes: a.example/x/ fHWQBT|{up}|308~||{id}|shop/web|a.example/x"),

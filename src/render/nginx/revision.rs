@@ -28,7 +28,7 @@ pub fn stamp(bundle: &mut Bundle) {
     bundle.structure.insert(FILE.to_owned(), content);
 }
 
-/// What the private socket answers once this bundle is loaded, without the line break at its end;
+/// What the private socket answers once this bundle is loaded, before a space and the worker's pid;
 /// empty for a bundle that was never stamped.
 pub fn revision_answer(bundle: &Bundle) -> &str {
     let Some(Content::Text(pieces)) = bundle.structure.get(FILE) else {
@@ -38,7 +38,7 @@ pub fn revision_answer(bundle: &Bundle) -> &str {
         Piece::Text(text) => text
             .split_once("return 200 \"")?
             .1
-            .split_once("\\n\"")
+            .split_once(" $pid\\n\"")
             .map(|(a, _)| a),
         Piece::Endpoints(_) => None,
     });

@@ -173,7 +173,7 @@ proptest! {
         prop_assert!(has(&["=", decoded.as_str()]));
         let slashed = format!("{decoded}/");
         prop_assert!(has(&[slashed.as_str()]));
-        let expression = format!("^{}", source.source());
+        let expression = source.anchored();
         prop_assert!(has(&["~", expression.as_str()]));
     }
 
