@@ -50,16 +50,10 @@ pub fn unchanged(before: &Outcome, after: &Outcome) -> Result<(), String> {
         }
         let (mut is, was_lines) = (lines(is), lines(was));
         for (object, was_lines) in was_lines {
+            // There may be more: a default backend stands in every host, so in a new one too.
             let is = is.remove(&object).unwrap_or_default();
-            if let Some((was, is)) = was_lines.iter().zip(&is).find(|(was, is)| was != is) {
-                return Err(format!("{object} had\n{was:?}\nand has\n{is:?}"));
-            }
-            if was_lines.len() != is.len() {
-                return Err(format!(
-                    "{object} has {} ranges instead of {}",
-                    is.len(),
-                    was_lines.len()
-                ));
+            if let Some(lost) = was_lines.iter().find(|was| !is.contains(was)) {
+                return Err(format!("{object} had\n{lost:?}\nand has\n{is:?}"));
             }
         }
     }
