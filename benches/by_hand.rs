@@ -87,7 +87,7 @@ defaults
 frontend http
     bind {http}
     unique-id-format %[uuid]
-    log-format '{{"time":"%[date,ltime(%Y-%m-%dT%H:%M:%S%z)]","remote_addr":"%ci","request_id":"%ID","method":"%HM","host":"%[capture.req.hdr(0),json(utf8s)]","uri":"%[capture.req.uri,json(utf8s)]","protocol":"%HV","status":%ST,"bytes_sent":%B,"request_time":%[txn.timer.total]e-3,"upstream":"%b","upstream_addr":"%si:%sp","upstream_connect_time":%[bc.timer.connect]e-3,"upstream_response_time":%[res.timer.hdr]e-3,"tls":"%sslv"}}'
+    log-format '{{"time":"%[date,ltime(%Y-%m-%dT%H:%M:%S%z)]","remote_addr":"%ci","request_id":"%ID","method":"%HM","host":"%[capture.req.hdr(0),json(utf8s)]","uri":"%[capture.req.uri,json(utf8s)]","protocol":"%HV","status":%ST,"bytes_sent":%B,"request_time":%[txn.timer.total]e-3,"upstream":"%b","upstream_addr":"%si:%sp","upstream_connect_time":%[bc.timer.connect]e-3,"upstream_response_time":%Tr,"tls":"%sslv"}}'
     http-request capture req.hdr(host) len 255
     http-request set-header X-Request-ID %[unique-id]
     http-request set-header X-Real-IP %[src]
