@@ -219,11 +219,16 @@ fn ours(
         "{:?}",
         translation.diagnostics
     );
-    let resolvers: Vec<SocketAddr> = (0..8).map(|_| free()).collect();
+    let (zones, mut server) = dns::server();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    for _ in 0..8 {
+        let listening = runtime.block_on(server.listen(any));
+        listening.expect("a free port");
+    }
     let placement = Placement {
         http: vec![address],
         https: Vec::new(),
-        resolvers: resolvers.clone(),
+        resolvers: server.addresses().to_vec(),
         https_redirect_port: None,
     };
     let bundle = render::render(
@@ -237,16 +242,10 @@ fn ours(
         fs::write(path, text.as_bytes()).expect("a file");
     }
     if proxy == ProxyKind::Nginx {
-        runtime.block_on(async {
-            let (zones, mut server) = dns::server();
-            for resolver in resolvers {
-                server.listen(resolver).await.expect("a free port");
-            }
-            zones.publish(render::nginx::dns_zone(&bundle));
-            // Both live as long as the process.
-            std::mem::forget((zones, server));
-        });
+        zones.publish(render::nginx::dns_zone(&bundle));
     }
+    // Both live as long as the process.
+    std::mem::forget((zones, server));
 }
 
 /// One Ingress, one Service and two endpoints, which lead to one backend, for each host.
