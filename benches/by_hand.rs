@@ -76,7 +76,6 @@ fn haproxy(http: SocketAddr, backend: SocketAddr, hosts: usize) -> String {
     let mut text = format!(
         r#"global
     log stdout format raw local0
-    maxconn 10000
 defaults
     mode http
     log global
