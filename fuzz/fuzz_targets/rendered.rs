@@ -30,17 +30,32 @@ pub fn beside_a_good_one(bytes: &[u8], proxy: ProxyKind) {
     let alone = build(&[]);
     let both = build(bytes);
     for finding in &both.diagnostics {
-        let texts = [finding.message.as_str(), &finding.fix, finding.origin.field.as_str()];
-        assert!(texts.iter().all(|text| !text.chars().any(char::is_control)), "{finding:?}");
+        let texts = [
+            finding.message.as_str(),
+            &finding.fix,
+            finding.origin.field.as_str(),
+        ];
+        assert!(
+            texts.iter().all(|text| !text.chars().any(char::is_control)),
+            "{finding:?}"
+        );
     }
     let (before, after) = (bundle(&alone, proxy), bundle(&both, proxy));
     // The bytes may speak of the good objects themselves, or of the class that they name.
-    let speaks_of = |name: &str| bytes.windows(name.len()).any(|word| word == name.as_bytes());
+    let speaks_of = |name: &str| {
+        bytes
+            .windows(name.len())
+            .any(|word| word == name.as_bytes())
+    };
     if !speaks_of("untouched") && !speaks_of("IngressClass") {
         for (host, routes) in &alone.model.hosts {
             assert_eq!(both.model.hosts.get(host), Some(routes));
         }
-        assert_eq!(ranges(&before), ranges(&after), "lines of the good Ingress differ");
+        assert_eq!(
+            ranges(&before),
+            ranges(&after),
+            "lines of the good Ingress differ"
+        );
     }
     let _ = render::unsupported(&both.model, &Capabilities::assumed(proxy));
 }
@@ -50,7 +65,10 @@ fn build(bytes: &[u8]) -> Translation {
         name: name.into(),
         content: Ok(content.to_vec()),
     };
-    let files = vec![file("good.yaml", GOOD.as_bytes()), file("other.yaml", bytes)];
+    let files = vec![
+        file("good.yaml", GOOD.as_bytes()),
+        file("other.yaml", bytes),
+    ];
     let options = Options {
         classes: Classes {
             name: "vigie".into(),
@@ -76,12 +94,22 @@ fn bundle(translation: &Translation, proxy: ProxyKind) -> Bundle {
         https_redirect_port: None,
         resolvers: vec![([127, 0, 0, 53], 5353).into()],
     };
-    render::render(&translation.model, &Capabilities::assumed(proxy), &placement)
+    render::render(
+        &translation.model,
+        &Capabilities::assumed(proxy),
+        &placement,
+    )
 }
 
 /// The lines that the good objects asked for, by file.
 fn ranges(bundle: &Bundle) -> BTreeMap<String, Vec<String>> {
-    let files = bundle.files();
+    // Lines are counted as they are while every pool is empty.
+    let mut empty = bundle.clone();
+    empty
+        .pools
+        .values_mut()
+        .for_each(|pool| pool.endpoints.clear());
+    let files = empty.files();
     let mut ranges: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for range in &bundle.origins {
         if &*range.origin.object.namespace != "untouched" {
@@ -90,7 +118,10 @@ fn ranges(bundle: &Bundle) -> BTreeMap<String, Vec<String>> {
         if let Some(FileText::Public(text)) = files.get(range.file.as_str()) {
             let lines = text.lines().skip(range.first - 1);
             let lines: Vec<&str> = lines.take(range.last + 1 - range.first).collect();
-            ranges.entry(range.file.clone()).or_default().push(lines.join("\n"));
+            ranges
+                .entry(range.file.clone())
+                .or_default()
+                .push(lines.join("\n"));
         }
     }
     ranges.values_mut().for_each(|lines| lines.sort());
