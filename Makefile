@@ -35,6 +35,7 @@ bench: proxies
 
 # Long rounds, for changes that touch readers and renderers.
 soak: fuzz
+	ROUNDS=600 cargo test --quiet --test it laws
 
 fuzz:
 	scripts/fuzz.sh

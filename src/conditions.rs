@@ -151,3 +151,6 @@ fn count(number: usize, noun: &str) -> String {
         n => format!("{n} {noun}s"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -248,6 +248,20 @@ pub struct Hsts {
     pub preload: bool,
 }
 
+impl fmt::Display for Hsts {
+    /// The header's value (RFC 6797, section 6.1).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "max-age={}", self.max_age)?;
+        if self.include_subdomains {
+            f.write_str("; includeSubDomains")?;
+        }
+        if self.preload {
+            f.write_str("; preload")?;
+        }
+        Ok(())
+    }
+}
+
 /// Whole seconds, at least one. `read` and `send` are between two successive reads or writes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Timeouts {

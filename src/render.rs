@@ -16,10 +16,12 @@ pub mod nginx;
 use std::net::SocketAddr;
 
 pub use bundle::{Bundle, ProxyKind};
+use bundle::{Content, EndpointLine, FileName, Pool};
 pub use capabilities::Capabilities;
 
-use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
+use crate::model::names::CertificateId;
+use crate::model::{Endpoints, Model, Upstream};
 
 /// Where a proxy stands: what a bundle must know of the machine that it is rendered for. Paths in a
 /// bundle are relative to its directory, so the directory is not part of it.
@@ -39,6 +41,14 @@ impl Placement {
     /// How many upstreams one resolver address serves: nginx sends all queries of a tick in one
     /// burst, and a socket's default buffer holds about 250 of them.
     pub const UPSTREAMS_PER_RESOLVER: usize = 250;
+
+    /// What follows the host in a redirect to https: `:port`, or nothing where it is 443.
+    fn https_port(&self) -> String {
+        match self.https_redirect_port {
+            None | Some(443) => String::new(),
+            Some(port) => format!(":{port}"),
+        }
+    }
 }
 
 /// The bundle of a model for a proxy. Total: what the proxy cannot do is left out, and told by
@@ -47,6 +57,33 @@ pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement)
     match capabilities.proxy {
         ProxyKind::Nginx => nginx::render(model, capabilities, placement),
         ProxyKind::Haproxy => haproxy::render(model, capabilities, placement),
+    }
+}
+
+/// Where a certificate lies in a bundle.
+fn certificate_file(id: &CertificateId) -> FileName {
+    format!("certs/{id}.pem")
+}
+
+/// The files of all certificates.
+fn certificate_files(model: &Model) -> impl Iterator<Item = (FileName, Content)> {
+    let certificates = model.certificates.iter();
+    certificates.map(|(id, certificate)| {
+        let content = Content::Private(certificate.pem.clone());
+        (certificate_file(id), content)
+    })
+}
+
+/// The endpoints of an upstream, to be written down as `line` says.
+fn pool(upstream: &Upstream, line: Option<EndpointLine>) -> Pool {
+    let (endpoints, name) = match &upstream.endpoints {
+        Endpoints::Addresses(addresses) => (addresses.clone(), None),
+        Endpoints::Name { name, port } => (Vec::new(), Some((name.clone(), *port))),
+    };
+    Pool {
+        endpoints,
+        name,
+        line,
     }
 }
 

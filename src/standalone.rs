@@ -113,14 +113,13 @@ impl Standalone {
                 parts.spawn(driver, directory)
             }
         };
-        // A redirect to https must name the port that clients reach, if it is not the usual one.
-        let port = settings.https.first().map(SocketAddr::port);
         Ok(Self {
             capabilities: found.capabilities,
             placement: Placement {
+                // Clients reach the very port that is listened on.
+                https_redirect_port: settings.https.first().map(SocketAddr::port),
                 http: settings.http,
                 https: settings.https,
-                https_redirect_port: port.filter(|&port| port != 443),
                 resolvers: Vec::new(),
             },
             dns,

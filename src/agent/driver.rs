@@ -98,12 +98,6 @@ pub enum DriverError {
     Start { proxy: ProxyKind, words: String },
     #[error("{proxy} did not reload: {words}")]
     Reload { proxy: ProxyKind, words: String },
-    #[error("{proxy} did not prove within {} s that it runs the new configuration: {waiting}", within.as_secs())]
-    Prove {
-        proxy: ProxyKind,
-        within: Duration,
-        waiting: String,
-    },
     #[error("cannot signal {proxy}")]
     Signal { proxy: ProxyKind, source: io::Error },
     #[error("cannot ask {proxy} by {socket}")]
@@ -112,13 +106,6 @@ pub enum DriverError {
         socket: PathBuf,
         source: io::Error,
     },
-}
-
-impl DriverError {
-    /// Its message and its causes' messages, in one line.
-    pub fn chain(&self) -> String {
-        chain(self)
-    }
 }
 
 /// A message and its causes' messages, in one line.

@@ -20,7 +20,7 @@ use crate::render::haproxy::{
 
 use super::directory::Directory;
 use super::driver::{Driver, DriverError, Ended, Output, Verdict, status_words};
-use super::process::{GLANCE, Process};
+use super::process::{self, GLANCE, Process};
 use super::words::Refusal;
 
 /// Thousands of certificates take some seconds to come up.
@@ -193,14 +193,7 @@ impl Driver for Haproxy {
     }
 
     async fn ended(&mut self) -> Ended {
-        match &mut self.process {
-            Some(process) => {
-                let ended = process.ended().await;
-                self.process = None;
-                ended
-            }
-            None => std::future::pending().await,
-        }
+        process::ended(&mut self.process).await
     }
 
     async fn stop(&mut self, grace: Duration) {

@@ -20,7 +20,7 @@ use crate::render::nginx::{REVISION_SOCKET, dns_zone, revision_answer};
 use super::directory::Directory;
 use super::dns::{Questions, Zone, Zones};
 use super::driver::{Driver, DriverError, Ended, Output, Verdict};
-use super::process::{GLANCE, Process};
+use super::process::{self, GLANCE, Process};
 use super::words::Refusal;
 
 /// A configuration of ten thousand hosts takes some seconds to come up.
@@ -52,16 +52,16 @@ impl Nginx {
 
     /// The working directory never goes away, unlike a generation; sockets in a configuration are
     /// relative to it, all else to the prefix.
-    fn command(&self, prefix: &Path, bundle: &Bundle) -> Command {
+    fn command(&self, prefix: &Path) -> Command {
         let mut command = Command::new(&self.binary);
         let root = self.run.parent().unwrap_or(&self.run);
         command
             .current_dir(root)
             .args(["-e", "stderr", "-c", "nginx.conf", "-p"])
             .arg(prefix);
-        let directives = surroundings(bundle);
-        if !directives.is_empty() {
-            command.args(["-g", &directives]);
+        // As root, workers would be another user, who cannot read keys.
+        if nix::unistd::geteuid().is_root() {
+            command.args(["-g", "user root;"]);
         }
         command
     }
@@ -177,7 +177,7 @@ impl Driver for Nginx {
 
     async fn check(&self, directory: &Path, bundle: &Bundle) -> Result<Verdict, DriverError> {
         let output = self
-            .command(directory, bundle)
+            .command(directory)
             .args(["-t", "-q"])
             .stdin(Stdio::null())
             .kill_on_drop(true)
@@ -200,7 +200,7 @@ impl Driver for Nginx {
         let zone = dns_zone(bundle);
         let names = zone.keys().cloned().collect();
         let asked = self.zones.publish(zone);
-        let process = Process::start(self.command(&self.current, bundle), &self.output);
+        let process = Process::start(self.command(&self.current), &self.output);
         self.process = Some(process.map_err(|source| DriverError::Run {
             binary: self.binary.clone(),
             source,
@@ -259,14 +259,7 @@ impl Driver for Nginx {
     }
 
     async fn ended(&mut self) -> Ended {
-        match &mut self.process {
-            Some(process) => {
-                let ended = process.ended().await;
-                self.process = None;
-                ended
-            }
-            None => std::future::pending().await,
-        }
+        process::ended(&mut self.process).await
     }
 
     async fn stop(&mut self, grace: Duration) {
@@ -275,27 +268,6 @@ impl Driver for Nginx {
         }
         let _ = std::fs::remove_file(self.revision_socket());
     }
-}
-
-/// Directives about the process itself, where the configuration does not give them: we are its
-/// parent, so it stays in the foreground; and as root its workers would be another user, who cannot
-/// read keys.
-fn surroundings(bundle: &Bundle) -> String {
-    let files = bundle.files();
-    let text = files.get("nginx.conf").map(|text| text.as_bytes());
-    let text = String::from_utf8_lossy(text.unwrap_or_default()).into_owned();
-    let lacks = |name: &str| {
-        let given = |line: &str| line.trim_start().strip_prefix(name)?.chars().next();
-        !text.lines().any(|line| given(line) == Some(' '))
-    };
-    let mut directives = String::new();
-    if lacks("daemon") {
-        directives.push_str("daemon off;");
-    }
-    if nix::unistd::geteuid().is_root() && lacks("user") {
-        directives.push_str("user root;");
-    }
-    directives
 }
 
 /// Children of the master that take new connections. A worker that drains says so in its title, and

@@ -158,6 +158,17 @@ impl Process {
     }
 }
 
+/// Waits for the end of the process that runs, and forgets it; never ends while none runs. May be
+/// dropped and called again.
+pub(super) async fn ended(running: &mut Option<Process>) -> Ended {
+    let Some(process) = running else {
+        return std::future::pending().await;
+    };
+    let ended = process.ended().await;
+    *running = None;
+    ended
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         // Also on a panic or a dropped runtime. Once the group is empty this finds nobody.

@@ -7,14 +7,12 @@ use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use jiff::civil::Date;
 
+use crate::api::CONTROLLER_NAME;
 use crate::model::Certificate;
 use crate::model::diagnostics::Diagnostic;
 use crate::snapshot::{ObjectName, Snapshot};
 use crate::source::stand_in::{StandIn, object_name, service_and_port, stand_in};
 use crate::translate::{Classes, Memory, Options, PathSemantics};
-
-/// The controller string of our own IngressClass.
-pub const CONTROLLER: &str = "vigie.dev/ingress-controller";
 
 /// How the model is built.
 #[derive(Clone, Debug, Args)]
@@ -68,7 +66,7 @@ pub enum Semantics {
 impl BuildOptions {
     /// What `translate` reads; the certificate is one made for the occasion.
     pub fn options(&self, today: Date, default_certificate: Option<Certificate>) -> Options {
-        let own = (CONTROLLER.to_owned(), PathSemantics::Strict);
+        let own = (CONTROLLER_NAME.to_owned(), PathSemantics::Strict);
         let taken = self.take_over.iter();
         let taken = taken.map(|name| (name.clone(), PathSemantics::IngressNginx));
         Options {

@@ -16,7 +16,7 @@ use crate::model::diagnostics::Severity;
 use crate::render::capabilities::Version;
 use crate::render::{self, Capabilities, Placement};
 use crate::source::folder::Manifests;
-use crate::translate::translate;
+use crate::standalone::{Built, build};
 
 /// Where the agent's DNS answers, the first of as many ports as are needed.
 const RESOLVER: SocketAddr =
@@ -71,19 +71,19 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
     let folder = manifests.read();
     let (snapshot, of_options) = args.build.stand_in(&folder.snapshot)?;
     let date = args.date.unwrap_or_else(today);
-    let translation = translate(&snapshot, &args.build.options(date, None));
-    let model = &translation.model;
+    let Built {
+        model, diagnostics, ..
+    } = build(&snapshot, &args.build.options(date, None), &capabilities);
     let placement = Placement {
         http: args.http.clone(),
         https: args.https.clone(),
         https_redirect_port: args.https_redirect_port,
         resolvers: resolvers(&args.resolver, model.upstreams.len()),
     };
-    let bundle = render::render(model, &capabilities, &placement);
+    let bundle = render::render(&model, &capabilities, &placement);
     let mut all = folder.diagnostics.clone();
     all.extend(of_options);
-    all.extend(translation.diagnostics.iter().cloned());
-    all.extend(render::unsupported(model, &capabilities));
+    all.extend(diagnostics);
     let report = Report::new(&all, &folder.locations);
     let mut err = std::io::stderr().lock();
     write!(err, "{}", report.text(colour(err.is_terminal())))?;

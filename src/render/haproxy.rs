@@ -27,7 +27,7 @@ mod upstreams;
 use std::collections::BTreeMap;
 
 use super::bundle::{self, Bundle, Content, Piece};
-use super::{Capabilities, Placement, ProxyKind};
+use super::{Capabilities, Placement, ProxyKind, certificate_files};
 use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
 
@@ -70,7 +70,7 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
         .into_iter()
         .for_each(|(name, lines)| text(&name, lines));
     structure.insert(CONFIGURATION[1].into(), Content::Text(upstreams.pieces));
-    structure.extend(certificates.files);
+    structure.extend(certificate_files(model));
     origins.extend(certificates.origins);
     origins.extend(upstreams.origins);
 

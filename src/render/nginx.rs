@@ -30,10 +30,8 @@ mod splits;
 mod upstreams;
 mod words;
 
-use std::collections::BTreeMap;
-
-use super::bundle::{self, Bundle, Content};
-use super::{Capabilities, Placement, ProxyKind};
+use super::bundle::{self, Bundle};
+use super::{Capabilities, Placement, ProxyKind, certificate_files};
 use crate::model::Model;
 
 pub use limits::unsupported;
@@ -53,7 +51,7 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
     settings::write(model, placement, splits.count(), &mut sheets);
 
     let (mut structure, origins) = sheets.into_parts();
-    structure.extend(certificates(model));
+    structure.extend(certificate_files(model));
     let mut bundle = Bundle {
         format: bundle::FORMAT,
         proxy: ProxyKind::Nginx,
@@ -63,14 +61,6 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
     };
     stamp(&mut bundle);
     bundle
-}
-
-fn certificates(model: &Model) -> BTreeMap<String, Content> {
-    let file = |id| format!("certs/{id}.pem");
-    let certificates = model.certificates.iter();
-    certificates
-        .map(|(id, certificate)| (file(id), Content::Private(certificate.pem.clone())))
-        .collect()
 }
 
 /// A number that changes seldom: the power of two that holds twice as many.

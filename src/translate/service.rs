@@ -329,8 +329,7 @@ impl Place<'_> {
         }
     }
 
-    /// The cluster IP, where it is asked for and there is one.
-    /// None where it is a name, which each pod may give another number.
+    /// The port of the pods. None where it is a name, which each pod may give another number.
     fn target_port(&self) -> Option<u16> {
         match self.port.and_then(|port| port.target_port.as_ref()) {
             None => Some(self.number),
@@ -339,6 +338,7 @@ impl Place<'_> {
         }
     }
 
+    /// The cluster IP, where it is asked for and there is one.
     fn cluster_ip(&self, wish: Wish, findings: &mut Vec<Diagnostic>) -> Option<Endpoints> {
         if !wish.cluster_ip {
             return None;

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 use vigie::agent::directory::Directory;
 use vigie::agent::dns;
-use vigie::agent::driver::{Driver, Output, Verdict};
+use vigie::agent::driver::{Driver, Output, Verdict, chain};
 use vigie::agent::haproxy::Haproxy;
 use vigie::agent::nginx::Nginx;
 use vigie::model::diagnostics::Diagnostic;
@@ -258,7 +258,7 @@ impl Checkers {
                     .block_on(self.haproxy.check(staged.path(), &bundle)),
             };
             self.directory.discard(staged).map_err(|e| e.to_string())?;
-            match verdict.map_err(|error| error.chain())? {
+            match verdict.map_err(|error| chain(&error))? {
                 Verdict::Accepted => {}
                 Verdict::Refused(refusal) => return Err(format!("{capabilities}: {refusal:?}")),
             }

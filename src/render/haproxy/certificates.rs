@@ -1,17 +1,16 @@
-//! Certificate files, and the list that says which name gets which.
+//! The list that says which name gets which certificate.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::model::Model;
 use crate::model::names::{CertificateId, HostMatch};
-use crate::render::bundle::{Content, FileName, RenderedRange};
+use crate::render::bundle::RenderedRange;
+use crate::render::certificate_file;
 
 pub const LIST: &str = "certs.list";
 
 pub struct Certificates {
     pub list: String,
-    pub files: BTreeMap<FileName, Content>,
     pub origins: Vec<RenderedRange>,
 }
 
@@ -48,7 +47,7 @@ pub fn write(model: &Model) -> Certificates {
             return;
         };
         count += 1;
-        let _ = writeln!(list, "{} {name}", file(id));
+        let _ = writeln!(list, "{} {name}", certificate_file(id));
         origins.push(RenderedRange {
             file: LIST.into(),
             first: count,
@@ -64,18 +63,5 @@ pub fn write(model: &Model) -> Certificates {
             host.certificates.iter().for_each(|id| line(id, name));
         }
     }
-    let files = model
-        .certificates
-        .iter()
-        .map(|(id, certificate)| (file(id), Content::Private(certificate.pem.clone())))
-        .collect();
-    Certificates {
-        list,
-        files,
-        origins,
-    }
-}
-
-fn file(id: &CertificateId) -> FileName {
-    format!("certs/{id}.pem")
+    Certificates { list, origins }
 }

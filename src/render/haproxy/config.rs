@@ -44,10 +44,7 @@ pub fn main(model: &Model, placement: &Placement) -> String {
         hops: (1..=HOPS).map(|hop| (hop, hop - 1)).collect(),
         buckets: (0..patterns::BUCKETS).map(patterns::bucket_name).collect(),
         body_limit: BodyLimit::default().octets.unwrap_or(u64::MAX),
-        https_port: match placement.https_redirect_port {
-            None | Some(443) => String::new(),
-            Some(port) => format!(":{port}"),
-        },
+        https_port: placement.https_port(),
         redirects: (300..=308).collect(),
     };
     // The escaper refuses nothing of the above: addresses, numbers and our own names.

@@ -9,8 +9,7 @@ use super::{access, limits, patterns, splits};
 use crate::model::diagnostics::Origin;
 use crate::model::names::HostMatch;
 use crate::model::{
-    Action, BodyLimit, Forward, Host, Hsts, HttpsRedirect, Model, PathMatch, Redirect, Route,
-    Timeouts,
+    Action, BodyLimit, Forward, Host, HttpsRedirect, Model, PathMatch, Redirect, Route, Timeouts,
 };
 
 /// What a route does beyond forwarding; the letter stands in its value, and its rules look for it.
@@ -305,7 +304,7 @@ impl<'a> Writer<'a> {
         }
         value.push('|');
         if let Some(hsts) = &policy.hsts {
-            value.push_str(&hsts_value(hsts));
+            let _ = write!(value, "{hsts}");
         }
         let object = &self.route.origin.object;
         let _ = write!(value, "|{}|", self.route.id);
@@ -362,17 +361,6 @@ fn https_redirect(redirect: &HttpsRedirect) -> String {
         false => "",
     };
     format!("{}{strip}", redirect.code)
-}
-
-fn hsts_value(hsts: &Hsts) -> String {
-    let mut value = format!("max-age={}", hsts.max_age);
-    if hsts.include_subdomains {
-        value.push_str("; includeSubDomains");
-    }
-    if hsts.preload {
-        value.push_str("; preload");
-    }
-    value
 }
 
 fn milliseconds(duration: Duration) -> String {

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use crate::model::names::UpstreamName;
-use crate::model::{Endpoints, Model, Protocol, Upstream};
+use crate::model::{Model, Protocol};
 use crate::render::bundle::{EndpointLine, Piece, Pool, RenderedRange};
+use crate::render::pool;
 
 use super::CONFIGURATION;
 
@@ -47,7 +48,8 @@ pub fn write(model: &Model) -> Upstreams {
         lines += count;
         pieces.push(Piece::Text(text));
         pieces.push(Piece::Endpoints(name.clone()));
-        pools.insert(name.clone(), pool(upstream));
+        let line = line(upstream.protocol);
+        pools.insert(name.clone(), pool(upstream, Some(line)));
     }
     Upstreams {
         pieces,
@@ -56,19 +58,10 @@ pub fn write(model: &Model) -> Upstreams {
     }
 }
 
-fn pool(upstream: &Upstream) -> Pool {
-    let (endpoints, name) = match &upstream.endpoints {
-        Endpoints::Addresses(addresses) => (addresses.clone(), None),
-        Endpoints::Name { name, port } => (Vec::new(), Some((name.clone(), *port))),
-    };
-    let line = EndpointLine {
+fn line(protocol: Protocol) -> EndpointLine {
+    EndpointLine {
         before: "  server ".into(),
-        after: options(upstream.protocol).into(),
-    };
-    Pool {
-        endpoints,
-        name,
-        line: Some(line),
+        after: options(protocol).into(),
     }
 }
 

@@ -11,7 +11,7 @@ use super::upstreams::Written;
 use super::words::{Comment, Literal, Text};
 use crate::model::names::{self, RouteId, TemplatePart};
 use crate::model::{
-    Action, BodyLimit, Forward, Hsts, PathMatch, Protocol, Redirect, Refusal, Route, Timeouts,
+    Action, BodyLimit, Forward, PathMatch, Protocol, Redirect, Refusal, Route, Timeouts,
 };
 
 pub const NO_ROUTE: (u16, &str) = (404, "vigie: no route for this host and path");
@@ -76,7 +76,8 @@ struct RedirectTo {
 /// What the locations of one host need to know.
 pub struct Context<'a, 'm> {
     pub host: &'a str,
-    pub https_port: Option<u16>,
+    /// As [`Placement::https_port`] writes it.
+    pub https_port: String,
     pub fallback: Option<&'m Route>,
     pub upstreams: &'a Written<'m>,
     pub splits: &'a mut Splits,
@@ -116,14 +117,12 @@ impl<'m> Context<'_, 'm> {
             matchers,
             ingress: Some(Text::new(&object.path())),
             route: Text::new(&format!("{host}{}", route.path)),
-            hsts: policy.hsts.as_ref().map(hsts),
+            hsts: policy.hsts.as_ref().map(|h| Text::new(&h.to_string())),
             body_limit: (policy.body_limit.octets != BodyLimit::default().octets)
                 .then(|| octets(&policy.body_limit)),
             https: policy.https_redirect.as_ref().map(|redirect| ToHttps {
                 code: limits::redirect_code(redirect.code),
-                port: self
-                    .https_port
-                    .map_or_else(String::new, |port| format!(":{port}")),
+                port: self.https_port.clone(),
                 uri: match redirect.strip_trailing_slash {
                     true => "request_uri_stripped",
                     false => "request_uri",
@@ -214,17 +213,6 @@ impl Location<'_> {
 
 fn networks(networks: &[IpNet]) -> Vec<IpNet> {
     networks.iter().map(IpNet::trunc).collect()
-}
-
-fn hsts(hsts: &Hsts) -> Text {
-    let mut value = format!("max-age={}", hsts.max_age);
-    if hsts.include_subdomains {
-        value.push_str("; includeSubDomains");
-    }
-    if hsts.preload {
-        value.push_str("; preload");
-    }
-    Text::new(&value)
 }
 
 /// An expression for `rewrite`, which has no modifier for case.

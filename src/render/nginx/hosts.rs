@@ -66,7 +66,7 @@ pub fn write(
         let shown = name.to_string();
         let mut context = Context {
             host: &shown,
-            https_port: placement.https_redirect_port.filter(|port| *port != 443),
+            https_port: placement.https_port(),
             fallback: model.fallback.as_ref(),
             upstreams,
             splits,

@@ -11,6 +11,7 @@ use super::{Placement, roomy};
 use crate::model::names::UpstreamName;
 use crate::model::{Endpoint, Endpoints, Model, Protocol, Upstream};
 use crate::render::bundle::{Bundle, Content, Piece, Pool};
+use crate::render::pool;
 
 /// What a name without endpoints is answered with: a group address, to which TCP fails at once on any
 /// port. An empty answer would make nginx forget the upstream and ask again after ten seconds only.
@@ -123,17 +124,9 @@ pub fn connections(upstreams: usize) -> usize {
 
 /// Endpoints, apart from structure.
 pub fn pools(model: &Model) -> BTreeMap<UpstreamName, Pool> {
-    let pool = |upstream: &Upstream| Pool {
-        endpoints: endpoints(upstream).to_vec(),
-        name: match &upstream.endpoints {
-            Endpoints::Addresses(_) => None,
-            Endpoints::Name { name, port } => Some((name.clone(), *port)),
-        },
-        line: None,
-    };
     let upstreams = model.upstreams.iter();
     upstreams
-        .map(|(name, upstream)| (name.clone(), pool(upstream)))
+        .map(|(name, upstream)| (name.clone(), pool(upstream, None)))
         .collect()
 }
 

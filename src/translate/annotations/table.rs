@@ -82,97 +82,53 @@ const fn honoured(
     }
 }
 
-/// As `honoured`, for what decides where a request goes.
-const fn steering(
-    name: &'static str,
-    read: fn(&mut Settings, &str) -> Result<(), Problem>,
-    doc: &'static str,
-    example: &'static str,
-    allowed: &'static str,
-) -> Annotation {
-    let handling = Handling::Honoured {
-        read,
-        guards: false,
-        steers: true,
-    };
+/// What is reported and not honoured has nothing to be documented.
+const fn reported(name: &'static str, handling: Handling) -> Annotation {
     Annotation {
         name,
-        doc,
-        example,
-        allowed,
-        handling,
-    }
-}
-
-/// As `honoured`, for what keeps somebody out.
-const fn guarding(
-    name: &'static str,
-    read: fn(&mut Settings, &str) -> Result<(), Problem>,
-    doc: &'static str,
-    example: &'static str,
-    allowed: &'static str,
-) -> Annotation {
-    let handling = Handling::Honoured {
-        read,
-        guards: true,
-        steers: false,
-    };
-    Annotation {
-        name,
-        doc,
-        example,
-        allowed,
+        doc: "",
+        example: "",
+        allowed: "",
         handling,
     }
 }
 
 const fn later(name: &'static str, inert: &'static [&'static str]) -> Annotation {
-    let handling = Handling::NotYet {
-        guards: false,
-        inert,
-    };
-    Annotation {
-        name,
-        doc: "",
-        example: "",
-        allowed: "",
-        handling,
-    }
-}
-
-/// As `later`, for what keeps somebody out.
-const fn later_guard(name: &'static str, inert: &'static [&'static str]) -> Annotation {
-    let handling = Handling::NotYet {
-        guards: true,
-        inert,
-    };
-    Annotation {
-        name,
-        doc: "",
-        example: "",
-        allowed: "",
-        handling,
-    }
+    let guards = false;
+    reported(name, Handling::NotYet { guards, inert })
 }
 
 const fn nothing(name: &'static str, instead: &'static str) -> Annotation {
-    Annotation {
-        name,
-        doc: "",
-        example: "",
-        allowed: "",
-        handling: Handling::Nothing { instead },
+    reported(name, Handling::Nothing { instead })
+}
+
+impl Annotation {
+    /// It keeps somebody out.
+    const fn guarding(mut self) -> Self {
+        match &mut self.handling {
+            Handling::Honoured { guards, .. } | Handling::NotYet { guards, .. } => *guards = true,
+            Handling::Nothing { .. } => {}
+        }
+        self
+    }
+
+    /// It decides where a request goes.
+    const fn steering(mut self) -> Self {
+        if let Handling::Honoured { steers, .. } = &mut self.handling {
+            *steers = true;
+        }
+        self
     }
 }
 
 pub static TABLE: &[Annotation] = &[
-    steering(
+    honoured(
         "rewrite-target",
         parse::rewrite_target,
         "Replaces the whole path before the request goes to the backend; the query stays. $1 to $9 are groups of the path's regular expression. A URL redirects there with 302.",
         "/$2",
         "Use a path such as /$2, or a URL.",
-    ),
+    ).steering(),
     honoured(
         "use-regex",
         parse::use_regex,
@@ -187,13 +143,13 @@ pub static TABLE: &[Annotation] = &[
         "/shop",
         "Use a path such as /shop.",
     ),
-    steering(
+    honoured(
         "app-root",
         parse::app_root,
         "Redirects / to this path with 302.",
         "/app",
         "Use an absolute path such as /app.",
-    ),
+    ).steering(),
     honoured(
         "ssl-redirect",
         parse::ssl_redirect,
@@ -208,13 +164,13 @@ pub static TABLE: &[Annotation] = &[
         "true",
         "Use \"true\" or \"false\".",
     ),
-    steering(
+    honoured(
         "permanent-redirect",
         parse::permanent_redirect,
         "Answers every request with a redirect to this URL or path; $request_uri, $host and $scheme are put in.",
         "https://new.example.com$request_uri",
         "Use a URL or an absolute path.",
-    ),
+    ).steering(),
     honoured(
         "permanent-redirect-code",
         parse::permanent_redirect_code,
@@ -222,13 +178,13 @@ pub static TABLE: &[Annotation] = &[
         "308",
         "Use a code between 300 and 308.",
     ),
-    steering(
+    honoured(
         "temporal-redirect",
         parse::temporal_redirect,
         "As permanent-redirect, with 302; where both are given, this one decides.",
         "https://status.example.com",
         "Use a URL or an absolute path.",
-    ),
+    ).steering(),
     honoured(
         "temporal-redirect-code",
         parse::temporal_redirect_code,
@@ -236,13 +192,13 @@ pub static TABLE: &[Annotation] = &[
         "307",
         "Use a code between 300 and 307.",
     ),
-    steering(
+    honoured(
         "backend-protocol",
         parse::backend_protocol,
         "What is spoken to the endpoints. Default: the Service port's appProtocol, otherwise HTTP.",
         "HTTPS",
         "Use HTTP, HTTPS, GRPC or GRPCS.",
-    ),
+    ).steering(),
     honoured(
         "proxy-connect-timeout",
         parse::proxy_connect_timeout,
@@ -285,34 +241,34 @@ pub static TABLE: &[Annotation] = &[
         "true",
         "Use \"true\" or \"false\".",
     ),
-    guarding(
+    honoured(
         "allowlist-source-range",
         parse::allowlist_source_range,
         "Only these client addresses may use the route; others get 403.",
         "10.0.0.0/8,192.168.1.7",
         "Use addresses and networks such as 10.0.0.0/8, separated by commas.",
-    ),
-    guarding(
+    ).guarding(),
+    honoured(
         "whitelist-source-range",
         parse::whitelist_source_range,
         "The older name of allowlist-source-range.",
         "10.0.0.0/8",
         "Use addresses and networks such as 10.0.0.0/8, separated by commas.",
-    ),
-    guarding(
+    ).guarding(),
+    honoured(
         "denylist-source-range",
         parse::denylist_source_range,
         "These client addresses get 403, before any allow-list.",
         "203.0.113.0/24",
         "Use addresses and networks such as 10.0.0.0/8, separated by commas.",
-    ),
-    steering(
+    ).guarding(),
+    honoured(
         "canary",
         parse::canary,
         "Makes this Ingress another version of the same hosts and paths, chosen by the annotations below. Any number of canaries may stand beside the main Ingress.",
         "true",
         "Use \"true\" or \"false\".",
-    ),
+    ).steering(),
     honoured(
         "canary-by-header",
         parse::canary_by_header,
@@ -358,12 +314,12 @@ pub static TABLE: &[Annotation] = &[
     later("proxy-buffer-size", &[]),
     later("proxy-buffering", &["off"]),
     later("proxy-request-buffering", &["off"]),
-    later_guard("auth-type", &[]),
-    later_guard("auth-secret", &[]),
+    later("auth-type", &[]).guarding(),
+    later("auth-secret", &[]).guarding(),
     later("auth-secret-type", &[]),
     later("auth-realm", &[]),
-    later_guard("auth-url", &[]),
-    later_guard("auth-signin", &[]),
+    later("auth-url", &[]).guarding(),
+    later("auth-signin", &[]).guarding(),
     later("auth-response-headers", &[]),
     later("auth-request-redirect", &[]),
     later("enable-cors", &["false"]),
@@ -383,26 +339,26 @@ pub static TABLE: &[Annotation] = &[
     later("session-cookie-domain", &[]),
     later("from-to-www-redirect", &["false"]),
     later("ssl-passthrough", &["false"]),
-    later_guard("limit-rps", &["0"]),
-    later_guard("limit-rpm", &["0"]),
-    later_guard("limit-connections", &["0"]),
+    later("limit-rps", &["0"]).guarding(),
+    later("limit-rpm", &["0"]).guarding(),
+    later("limit-connections", &["0"]).guarding(),
     later("limit-burst-multiplier", &[]),
     later("limit-allowlist", &[]),
     later("limit-whitelist", &[]),
-    later_guard("limit-rate", &["0"]),
+    later("limit-rate", &["0"]).guarding(),
     later("limit-rate-after", &["0"]),
     later("custom-http-errors", &[]),
     later("default-backend", &[]),
     later("custom-headers", &[]),
     later("server-alias", &[]),
-    later_guard("auth-tls-secret", &[]),
-    later_guard("auth-tls-verify-client", &["off"]),
+    later("auth-tls-secret", &[]).guarding(),
+    later("auth-tls-verify-client", &["off"]).guarding(),
     later("auth-tls-verify-depth", &[]),
     later("auth-tls-pass-certificate-to-upstream", &["false"]),
-    later_guard("auth-tls-match-cn", &[]),
+    later("auth-tls-match-cn", &[]).guarding(),
     later("auth-tls-error-page", &[]),
     later("proxy-ssl-secret", &[]),
-    later_guard("proxy-ssl-verify", &["off"]),
+    later("proxy-ssl-verify", &["off"]).guarding(),
     later("proxy-ssl-verify-depth", &[]),
     later("proxy-ssl-name", &[]),
     later("proxy-ssl-server-name", &["on"]),
@@ -431,7 +387,7 @@ pub static TABLE: &[Annotation] = &[
     later("auth-proxy-set-headers", &[]),
     later("auth-always-set-cookie", &["false"]),
     later("enable-global-auth", &["true", "false"]),
-    later_guard("satisfy", &["all"]),
+    later("satisfy", &["all"]).guarding(),
     later("preserve-trailing-slash", &[]),
     later("enable-access-log", &["true"]),
     later("disable-proxy-intercept-errors", &[]),
@@ -445,7 +401,7 @@ pub static TABLE: &[Annotation] = &[
     later("mirror-host", &[]),
     later("configuration-snippet", &[]),
     later("server-snippet", &[]),
-    later_guard("auth-snippet", &[]),
+    later("auth-snippet", &[]).guarding(),
     later("stream-snippet", &[]),
     later("modsecurity-snippet", &[]),
     later("enable-modsecurity", &["false"]),
