@@ -18,7 +18,12 @@ fuzz_target!(|bytes: &[u8]| {
     let folder = read(bytes.to_vec());
     for finding in &folder.diagnostics {
         let origin = &finding.origin;
-        assert!(folder.locations.locate(&origin.object, &origin.field).is_some());
+        assert!(
+            folder
+                .locations
+                .locate(&origin.object, &origin.field)
+                .is_some()
+        );
     }
     if std::str::from_utf8(bytes).is_ok() {
         let both = read([GOOD.as_bytes(), bytes].concat());

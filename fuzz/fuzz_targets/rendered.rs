@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vigie::cli::options::CONTROLLER;
+use vigie::api::CONTROLLER_NAME;
 use vigie::render::bundle::FileText;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
 use vigie::source::folder::{File, Folder};
@@ -72,7 +72,7 @@ fn build(bytes: &[u8]) -> Translation {
     let options = Options {
         classes: Classes {
             name: "vigie".into(),
-            controllers: vec![(CONTROLLER.into(), PathSemantics::Strict)],
+            controllers: vec![(CONTROLLER_NAME.into(), PathSemantics::Strict)],
             semantics: None,
             without_class: true,
         },
