@@ -36,6 +36,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A proxy that ran this long has not failed at its start.
 const STABLE: Duration = Duration::from_secs(30);
 
+/// How often it is asked whether it still answers, and how often in a row it may not.
+const HEARTBEAT: Duration = Duration::from_secs(3);
+const MISSED: u8 = 3;
+
+/// When servers that were taken out of service are looked at again.
+const TIDY: Duration = Duration::from_millis(500);
+
 /// What became of one bundle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Load {
@@ -43,6 +50,8 @@ pub struct Load {
     pub revision: Revision,
     /// What differed from the one that ran; empty where none ran.
     pub plan: Arc<Plan>,
+    /// Why it could not be done live; empty where it was, or where no proxy ran.
+    pub reasons: Vec<String>,
     pub kind: LoadKind,
     pub took: Duration,
 }
@@ -101,18 +110,39 @@ pub struct Agent<D> {
     runs_since: Option<Instant>,
     pause: Duration,
     retry: Option<Instant>,
-    grace: Duration,
+    last_reload: Option<Instant>,
+    /// Asked next at that moment; has not answered so often in a row.
+    heartbeat: (Instant, u8),
+    tidy: Option<Instant>,
+    pace: Pace,
+}
+
+/// How long things may or must take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Between two reloads; what changes meanwhile comes with the next one.
+    pub between_reloads: Duration,
+    /// What open requests get when the agent ends.
+    pub grace: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            between_reloads: Duration::from_secs(1),
+            grace: Duration::from_secs(1),
+        }
+    }
 }
 
 impl<D: Driver> Agent<D> {
-    /// `grace` is what open requests get when the agent ends.
     pub fn new(
         driver: D,
         directory: Directory,
         resolver: Resolver,
         bundles: watch::Receiver<Option<Arc<Bundle>>>,
         loads: mpsc::UnboundedSender<Load>,
-        grace: Duration,
+        pace: Pace,
     ) -> Self {
         Self {
             driver,
@@ -124,7 +154,10 @@ impl<D: Driver> Agent<D> {
             runs_since: None,
             pause: FIRST_PAUSE,
             retry: None,
-            grace,
+            last_reload: None,
+            heartbeat: (Instant::now(), 0),
+            tidy: None,
+            pace,
         }
     }
 
@@ -135,7 +168,7 @@ impl<D: Driver> Agent<D> {
             () = shutdown => {}
             () = self.work() => {}
         }
-        self.driver.stop(self.grace).await;
+        self.driver.stop(self.pace.grace).await;
     }
 
     async fn work(&mut self) {
@@ -149,6 +182,13 @@ impl<D: Driver> Agent<D> {
                 },
                 () = self.resolver.changed() => self.load_latest().await,
                 () = until(self.retry) => self.load_latest().await,
+                () = until(self.tidy) => {
+                    let more = self.driver.tidy().await;
+                    self.tidy = more.then(|| Instant::now() + TIDY);
+                }
+                () = sleep_until(self.heartbeat.0), if self.runs_since.is_some() => {
+                    self.feel_pulse().await;
+                }
             }
         }
     }
@@ -158,6 +198,23 @@ impl<D: Driver> Agent<D> {
             Some(words) => format!("{} ({words})", ended.status),
             None => ended.status,
         };
+        self.proxy_is_gone(words);
+    }
+
+    /// A proxy that has not answered several times in a row hangs, and is ended.
+    async fn feel_pulse(&mut self) {
+        let missed = match self.driver.answers().await {
+            true => 0,
+            false => self.heartbeat.1 + 1,
+        };
+        self.heartbeat = (Instant::now() + HEARTBEAT, missed);
+        if missed >= MISSED {
+            self.driver.stop(Duration::ZERO).await;
+            self.proxy_is_gone(format!("it did not answer {missed} times in a row"));
+        }
+    }
+
+    fn proxy_is_gone(&mut self, words: String) {
         let stable = self.runs_since.take().is_some_and(|s| s.elapsed() > STABLE);
         if stable {
             self.pause = FIRST_PAUSE;
@@ -165,12 +222,8 @@ impl<D: Driver> Agent<D> {
         self.try_later();
         if let Some(loaded) = &self.loaded {
             let revision = loaded.revision();
-            self.report(
-                revision,
-                Plan::default(),
-                LoadKind::Ended { words },
-                Duration::ZERO,
-            );
+            let kind = LoadKind::Ended { words };
+            self.report(revision, Plan::default(), Vec::new(), kind, Duration::ZERO);
         }
     }
 
@@ -179,12 +232,20 @@ impl<D: Driver> Agent<D> {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    fn report(&self, revision: Revision, plan: Plan, kind: LoadKind, took: Duration) {
+    fn report(
+        &self,
+        revision: Revision,
+        plan: Plan,
+        reasons: Vec<String>,
+        kind: LoadKind,
+        took: Duration,
+    ) {
         let plan = Arc::new(plan);
         // Whoever does not listen does not want to know.
         let _ = self.loads.send(Load {
             revision,
             plan,
+            reasons,
             kind,
             took,
         });
@@ -199,65 +260,105 @@ impl<D: Driver> Agent<D> {
             return;
         };
         let wanted = self.resolver.fill(&latest).await;
-        let revision = wanted.revision();
-        let differs = match &self.loaded {
-            Some(loaded) => plan(loaded, &wanted),
-            None => Plan::default(),
-        };
-        let kind = self.load(&differs, &wanted).await;
-        let refused = matches!(kind, LoadKind::Refused { .. });
-        self.finish(revision, differs, kind, begun);
+        if let Some(moment) = self.next_reload(&wanted) {
+            self.retry = Some(moment);
+            return self.load_endpoints(&wanted).await;
+        }
+        let refused = self.load(&wanted, begun).await;
         if refused {
-            self.load_after_refusal(&wanted).await;
+            self.load_endpoints(&wanted).await;
         }
     }
 
-    /// Endpoints go on changing while a structure is refused, and a proxy that ended meanwhile is
-    /// started with what it ran.
-    async fn load_after_refusal(&mut self, refused: &Bundle) {
-        let begun = Instant::now();
+    /// When a bundle may be loaded that needs a reload; None for now.
+    fn next_reload(&self, wanted: &Bundle) -> Option<Instant> {
+        let (loaded, _) = self.loaded.as_ref().zip(self.runs_since)?;
+        let moment = self.last_reload? + self.pace.between_reloads;
+        let must_wait = moment > Instant::now() && !self.reasons(&plan(loaded, wanted)).is_empty();
+        must_wait.then_some(moment)
+    }
+
+    fn reasons(&self, differs: &Plan) -> Vec<String> {
+        let reasons = differs.reasons(|part| self.driver.takes(part));
+        reasons.map(ToString::to_string).collect()
+    }
+
+    /// Endpoints go on changing while a structure is refused or waits for its reload, and a proxy that
+    /// ended meanwhile is started with what it ran.
+    async fn load_endpoints(&mut self, newer: &Bundle) {
         let Some(loaded) = &self.loaded else {
             return;
         };
-        let wanted = endpoints_only(loaded, refused);
-        let differs = plan(loaded, &wanted);
-        if differs.is_nothing() && self.runs_since.is_some() {
+        let wanted = endpoints_only(loaded, newer);
+        if plan(loaded, &wanted).is_nothing() && self.runs_since.is_some() {
             return;
         }
-        let kind = self.load(&differs, &wanted).await;
-        self.finish(wanted.revision(), differs, kind, begun);
+        self.load(&wanted, Instant::now()).await;
     }
 
-    fn finish(&mut self, revision: Revision, plan: Plan, kind: LoadKind, begun: Instant) {
+    /// Loads a bundle, reports what came of it, and says whether it was refused.
+    async fn load(&mut self, wanted: &Bundle, begun: Instant) -> bool {
+        let differs = match &self.loaded {
+            Some(loaded) => plan(loaded, wanted),
+            None => Plan::default(),
+        };
+        let runs = self.runs_since.is_some();
+        let mut reasons = match runs {
+            true => self.reasons(&differs),
+            false => Vec::new(),
+        };
+        let loaded = if runs && differs.is_nothing() {
+            self.loaded = Some(wanted.clone());
+            Ok(LoadKind::Nothing)
+        } else if runs && reasons.is_empty() {
+            self.update(&differs, wanted, &mut reasons).await
+        } else {
+            self.bring_up(wanted).await
+        };
+        let kind = loaded.unwrap_or_else(|error| LoadKind::Failed {
+            words: chain(&error),
+        });
         match &kind {
             LoadKind::Failed { .. } => self.try_later(),
             LoadKind::Reloaded | LoadKind::Live => self.pause = FIRST_PAUSE,
             _ => {}
         }
-        self.report(revision, plan, kind, begun.elapsed());
+        let refused = matches!(kind, LoadKind::Refused { .. });
+        self.report(wanted.revision(), differs, reasons, kind, begun.elapsed());
+        refused
     }
 
-    async fn load(&mut self, differs: &Plan, wanted: &Bundle) -> LoadKind {
-        let runs = self.runs_since.is_some();
-        let loaded = if runs && differs.is_nothing() {
-            self.loaded = Some(wanted.clone());
-            return LoadKind::Nothing;
-        } else if runs && self.driver.takes_live(differs) {
-            self.update(differs, wanted).await
-        } else {
-            self.bring_up(wanted).await
+    /// Files first: a proxy that is started anew at any moment comes up with the same. Where the proxy
+    /// does not take it all, the files go back and a reload decides: it leaves nothing half done.
+    async fn update(
+        &mut self,
+        differs: &Plan,
+        wanted: &Bundle,
+        reasons: &mut Vec<String>,
+    ) -> Result<LoadKind, LoadError> {
+        let Some(old) = self.loaded.clone() else {
+            return self.bring_up(wanted).await;
         };
-        loaded.unwrap_or_else(|error| LoadKind::Failed {
-            words: chain(&error),
-        })
-    }
-
-    /// Files first: a proxy that is started anew at any moment comes up with the same.
-    async fn update(&mut self, differs: &Plan, wanted: &Bundle) -> Result<LoadKind, LoadError> {
-        self.directory.replace(wanted.files())?;
-        self.driver.update(differs, wanted).await?;
-        self.loaded = Some(wanted.clone());
-        Ok(LoadKind::Live)
+        let files = differs.files(wanted);
+        let updated = match self.directory.replace(&files, wanted) {
+            Ok(()) => self.driver.update(differs, &old, wanted).await,
+            Err(error) => {
+                self.directory.replace(&files, &old)?;
+                return Err(error.into());
+            }
+        };
+        let Err(error) = updated else {
+            self.loaded = Some(wanted.clone());
+            self.tidy = Some(Instant::now() + TIDY);
+            return Ok(LoadKind::Live);
+        };
+        reasons.push(chain(&error));
+        self.directory.replace(&files, &old)?;
+        let brought_up = self.bring_up(wanted).await;
+        if !matches!(brought_up, Ok(LoadKind::Reloaded)) {
+            self.driver.reload(&old).await?;
+        }
+        brought_up
     }
 
     /// Stage, check, swap, reload or start, and go back if the proxy could not follow.
@@ -280,6 +381,7 @@ impl<D: Driver> Agent<D> {
         self.directory.swap(staged)?;
         let runs = self.runs_since.is_some();
         let brought = if runs {
+            self.last_reload = Some(Instant::now());
             self.driver.reload(wanted).await
         } else {
             self.driver.start(wanted).await
@@ -297,6 +399,7 @@ impl<D: Driver> Agent<D> {
             return Ok(LoadKind::Reloaded);
         }
         self.runs_since = Some(Instant::now());
+        self.heartbeat = (Instant::now() + HEARTBEAT, 0);
         Ok(LoadKind::Started)
     }
 }

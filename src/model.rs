@@ -178,6 +178,13 @@ impl Split {
     pub fn is_plain(&self) -> bool {
         self.rules.is_empty() && self.shares.is_empty()
     }
+
+    /// Every upstream that a request may go to; one may be named more than once.
+    pub fn upstreams(&self) -> impl Iterator<Item = &UpstreamName> {
+        let rules = self.rules.iter().map(|rule| &rule.upstream);
+        let shares = self.shares.iter().map(|share| &share.upstream);
+        std::iter::once(&self.primary).chain(rules).chain(shares)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

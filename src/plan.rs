@@ -5,18 +5,22 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::model::names::UpstreamName;
+use crate::model::names::{DnsName, UpstreamName};
 use crate::model::{Endpoint, PrivatePem};
-use crate::render::bundle::{Bundle, Content, FileName, Pool, ProxyKind, RenderedRange};
+use crate::render::bundle::{
+    Bundle, Content, FileName, Order, Pool, ProxyKind, RenderedRange, Table,
+};
 
 /// Everything in which two bundles differ, by what it costs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
-    /// What only a reload brings in: each one is a reason for it.
+    /// What comes, goes, or is read as a whole. A proxy may need a reload for it.
     pub parts: Vec<Part>,
+    /// Lines of tables that stay.
+    pub tables: Vec<TableChange>,
     /// Private files that stay and have another content.
     pub certificates: Vec<CertificateChange>,
     /// Endpoints of pools that stay.
@@ -47,6 +51,17 @@ pub enum Change<T> {
     Gone,
 }
 
+/// Whole lines that stand in place of others; all else of the table is equal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableChange {
+    pub file: FileName,
+    pub order: Order,
+    /// Where it begins, in octets.
+    pub at: usize,
+    pub removed: String,
+    pub added: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateChange {
     pub file: FileName,
@@ -57,51 +72,124 @@ pub struct CertificateChange {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolChange {
     pub upstream: UpstreamName,
+    /// Where the endpoints come from, in its new form: [`Pool::name`].
+    pub name: Option<(DnsName, u16)>,
     pub added: Vec<Endpoint>,
     pub removed: Vec<Endpoint>,
+}
+
+impl TableChange {
+    /// The lines that are only in the old table.
+    pub fn gone(&self) -> Vec<&str> {
+        without(&self.removed, &self.added)
+    }
+
+    /// The lines that are only in the new table.
+    pub fn new_lines(&self) -> Vec<&str> {
+        without(&self.added, &self.removed)
+    }
+}
+
+/// Lines of `text` that are not in `other`.
+fn without<'a>(text: &'a str, other: &str) -> Vec<&'a str> {
+    let other: BTreeSet<&str> = other.lines().collect();
+    text.lines().filter(|line| !other.contains(line)).collect()
 }
 
 impl Plan {
     /// Nothing that a proxy could notice.
     pub fn is_nothing(&self) -> bool {
-        self.parts.is_empty() && self.certificates.is_empty() && self.endpoints.is_empty()
+        self.parts.is_empty()
+            && self.tables.is_empty()
+            && self.certificates.is_empty()
+            && self.endpoints.is_empty()
     }
 
-    /// The parts that force a reload. Both renderers stamp a structure's digest into a file of it,
-    /// which changes with whatever else does, certificates too; it is never a reason of its own.
-    pub fn reasons(&self) -> impl Iterator<Item = &Part> {
-        self.parts.iter().filter(|part| !part.is_stamp())
+    /// The parts that force a reload of a proxy that `takes` the others as it runs. nginx's renderer
+    /// stamps a structure's digest into a file of it, which changes with whatever else does,
+    /// certificates too; it is never a reason of its own.
+    pub fn reasons(&self, takes: impl Fn(&Part) -> bool) -> impl Iterator<Item = &Part> {
+        let parts = self.parts.iter();
+        parts.filter(move |part| !part.is_stamp() && !takes(part))
     }
 
-    /// What is changed, for people: reasons of a reload first. `label` names an upstream.
+    /// Files that have another text in `new`, the bundle that this plan leads to; those that went are
+    /// named too.
+    pub fn files<'a>(&'a self, new: &'a Bundle) -> BTreeSet<&'a str> {
+        let parts = self.parts.iter().filter_map(|part| match part {
+            Part::File { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+        let pools = self.parts.iter().any(|p| matches!(p, Part::Pool { .. }));
+        let pools = (pools || !self.endpoints.is_empty()).then(|| {
+            let all = new.structure.iter();
+            all.filter(|(_, content)| matches!(content, Content::Pools))
+                .map(|(name, _)| name.as_str())
+        });
+        parts
+            .chain(self.tables.iter().map(|change| change.file.as_str()))
+            .chain(self.certificates.iter().map(|change| change.file.as_str()))
+            .chain(pools.into_iter().flatten())
+            .collect()
+    }
+
+    /// What is changed, for people. `label` names an upstream.
     pub fn summary(&self, label: impl Fn(&UpstreamName) -> String) -> String {
-        const SHOWN: usize = 3;
+        let parts = self.parts.iter().filter(|part| !part.is_stamp());
+        let parts = parts.map(|part| match part {
+            Part::Pool { name, change } => format!("upstream {} {}", label(name), change.verb()),
+            _ => part.to_string(),
+        });
+        let tables = self.tables.iter().filter(|change| !is_stamp(&change.file));
+        let tables = tables.map(|change| {
+            let count = change.gone().len().max(change.new_lines().len());
+            format!("{} of {}", counted(count, "line"), change.file)
+        });
         let certificates = self.certificates.iter().map(|c| c.file.clone());
         let endpoints = self.endpoints.iter().map(|change| {
             let count = change.added.len() + change.removed.len();
-            let noun = if count == 1 { "endpoint" } else { "endpoints" };
-            format!("{count} {noun} of {}", label(&change.upstream))
+            format!(
+                "{} of {}",
+                counted(count, "endpoint"),
+                label(&change.upstream)
+            )
         });
-        let mut all: Vec<String> = self.reasons().map(Part::to_string).collect();
-        all.extend(certificates);
-        all.extend(endpoints);
-        let more = all.len().saturating_sub(SHOWN);
-        all.truncate(SHOWN);
-        match (all.is_empty(), more) {
-            (true, _) => "nothing".into(),
-            (_, 0) => all.join(", "),
-            _ => format!("{} and {more} more", all.join(", ")),
-        }
+        let all = parts.chain(endpoints).chain(certificates).chain(tables);
+        listed(all)
     }
+}
+
+/// The first of them, and how many more there are.
+pub fn listed(all: impl Iterator<Item = String>) -> String {
+    const SHOWN: usize = 3;
+    let mut all: Vec<String> = all.collect();
+    let more = all.len().saturating_sub(SHOWN);
+    all.truncate(SHOWN);
+    match (all.is_empty(), more) {
+        (true, _) => "nothing".into(),
+        (_, 0) => all.join(", "),
+        _ => format!("{} and {more} more", all.join(", ")),
+    }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+fn is_stamp(file: &str) -> bool {
+    let file = file.rsplit('/').next().unwrap_or_default();
+    file.starts_with("revision.")
 }
 
 impl Part {
     fn is_stamp(&self) -> bool {
-        let Self::File { name, change } = self else {
-            return false;
-        };
-        let file = name.rsplit('/').next().unwrap_or_default();
-        file.starts_with("revision.") && matches!(change, Change::Changed(_))
+        match self {
+            Self::File { name, change } => is_stamp(name) && matches!(change, Change::Changed(_)),
+            _ => false,
+        }
     }
 }
 
@@ -136,57 +224,102 @@ pub fn plan(old: &Bundle, new: &Bundle) -> Plan {
     if old.proxy != new.proxy {
         plan.parts.push(Part::Proxy(new.proxy));
     }
-    compare_files(old, new, &mut plan);
-    compare_pools(old, new, &mut plan);
+    for (name, was, is) in pairs(&old.structure, &new.structure) {
+        compare_files(name, was, is, &mut plan);
+    }
+    for (name, was, is) in pairs(&old.pools, &new.pools) {
+        compare_pools(name, was, is, &mut plan);
+    }
     plan.origins = (old.origins != new.origins).then(|| new.origins.clone());
     plan
 }
 
-fn compare_files(old: &Bundle, new: &Bundle, plan: &mut Plan) {
-    let names: BTreeSet<_> = old.structure.keys().chain(new.structure.keys()).collect();
-    for name in names {
-        let change = match (old.structure.get(name), new.structure.get(name)) {
-            (was, is) if was == is => continue,
-            (Some(Content::Private(_)), Some(Content::Private(pem))) => {
-                plan.certificates.push(CertificateChange {
-                    file: name.clone(),
-                    pem: pem.clone(),
-                });
-                continue;
-            }
-            (None, Some(content)) => Change::New(content.clone()),
-            (_, Some(content)) => Change::Changed(content.clone()),
-            (_, None) => Change::Gone,
+/// Every key of two maps with both values, where these differ.
+fn pairs<'a, K: Ord, V: PartialEq>(
+    old: &'a BTreeMap<K, V>,
+    new: &'a BTreeMap<K, V>,
+) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)> {
+    let gone = old.iter().filter(|(key, _)| !new.contains_key(key));
+    let gone = gone.map(|(key, was)| (key, Some(was), None));
+    let others = new.iter().map(|(key, is)| (key, old.get(key), Some(is)));
+    let others = others.filter(|(_, was, is)| was != is);
+    gone.chain(others)
+}
+
+fn compare_files(name: &str, was: Option<&Content>, is: Option<&Content>, plan: &mut Plan) {
+    let name = name.to_owned();
+    let change = match (was, is) {
+        (Some(Content::Private(_)), Some(Content::Private(pem))) => {
+            let pem = pem.clone();
+            return plan
+                .certificates
+                .push(CertificateChange { file: name, pem });
+        }
+        (Some(Content::Table(was)), Some(Content::Table(is))) if was.order == is.order => {
+            return plan.tables.push(compare_tables(name, was, is));
+        }
+        (None, Some(content)) => Change::New(content.clone()),
+        (_, Some(content)) => Change::Changed(content.clone()),
+        (_, None) => Change::Gone,
+    };
+    plan.parts.push(Part::File { name, change });
+}
+
+/// The shortest run of whole lines that differs.
+fn compare_tables(file: FileName, was: &Table, is: &Table) -> TableChange {
+    let order = is.order;
+    let (was, is) = (was.text.as_str(), is.text.as_str());
+    let shorter = was.len().min(is.len());
+    let same = |pair: &(u8, u8)| pair.0 == pair.1;
+    let begin = was.bytes().zip(is.bytes()).take_while(same).count();
+    let begin = was.as_bytes()[..begin].iter().rposition(|b| *b == b'\n');
+    let begin = begin.map_or(0, |at| at + 1);
+    let ends = was.bytes().rev().zip(is.bytes().rev());
+    let end = ends.take_while(same).take(shorter - begin).count();
+    // A line is whole where the one before it ends.
+    let tail = &was.as_bytes()[was.len() - end..];
+    let starts_line = |length: usize| {
+        let starts = |text: &str| {
+            let at = text.len() - length;
+            at == begin || text.as_bytes().get(at.wrapping_sub(1)) == Some(&b'\n')
         };
-        let name = name.clone();
-        plan.parts.push(Part::File { name, change });
+        starts(was) && starts(is)
+    };
+    let end = if starts_line(end) {
+        end
+    } else {
+        let line = tail.iter().position(|b| *b == b'\n');
+        line.map_or(0, |at| end - at - 1)
+    };
+    TableChange {
+        file,
+        order,
+        at: begin,
+        removed: was[begin..was.len() - end].to_owned(),
+        added: is[begin..is.len() - end].to_owned(),
     }
 }
 
-fn compare_pools(old: &Bundle, new: &Bundle, plan: &mut Plan) {
-    let names: BTreeSet<_> = old.pools.keys().chain(new.pools.keys()).collect();
-    for name in names {
-        let change = match (old.pools.get(name), new.pools.get(name)) {
-            (was, is) if was == is => continue,
-            (Some(was), Some(is)) if was.name == is.name && was.line == is.line => {
-                let without = |from: &Pool, other: &Pool| {
-                    let kept = |e: &&Endpoint| other.endpoints.binary_search(e).is_err();
-                    from.endpoints.iter().filter(kept).copied().collect()
-                };
-                plan.endpoints.push(PoolChange {
-                    upstream: name.clone(),
-                    added: without(is, was),
-                    removed: without(was, is),
-                });
-                continue;
-            }
-            (None, Some(pool)) => Change::New(pool.clone()),
-            (_, Some(pool)) => Change::Changed(pool.clone()),
-            (_, None) => Change::Gone,
-        };
-        let name = name.clone();
-        plan.parts.push(Part::Pool { name, change });
-    }
+fn compare_pools(name: &UpstreamName, was: Option<&Pool>, is: Option<&Pool>, plan: &mut Plan) {
+    let name = name.clone();
+    let change = match (was, is) {
+        (Some(was), Some(is)) if was.section == is.section => {
+            let without = |from: &Pool, other: &Pool| {
+                let kept = |e: &&Endpoint| other.endpoints.binary_search(e).is_err();
+                from.endpoints.iter().filter(kept).copied().collect()
+            };
+            return plan.endpoints.push(PoolChange {
+                upstream: name,
+                name: is.name.clone(),
+                added: without(is, was),
+                removed: without(was, is),
+            });
+        }
+        (None, Some(pool)) => Change::New(pool.clone()),
+        (_, Some(pool)) => Change::Changed(pool.clone()),
+        (_, None) => Change::Gone,
+    };
+    plan.parts.push(Part::Pool { name, change });
 }
 
 /// The new bundle, made of the old one and a plan.
@@ -200,12 +333,19 @@ pub fn apply(old: &Bundle, plan: &Plan) -> Bundle {
             Part::Pool { name, change } => set(&mut new.pools, name, change),
         }
     }
+    for change in &plan.tables {
+        if let Some(Content::Table(table)) = new.structure.get_mut(&change.file) {
+            let replaced = change.at..change.at + change.removed.len();
+            table.text.replace_range(replaced, &change.added);
+        }
+    }
     for change in &plan.certificates {
         let content = Content::Private(change.pem.clone());
         new.structure.insert(change.file.clone(), content);
     }
     for change in &plan.endpoints {
         if let Some(pool) = new.pools.get_mut(&change.upstream) {
+            pool.name = change.name.clone();
             pool.endpoints
                 .retain(|e| change.removed.binary_search(e).is_err());
             pool.endpoints.extend(&change.added);
@@ -218,11 +358,7 @@ pub fn apply(old: &Bundle, plan: &Plan) -> Bundle {
     new
 }
 
-fn set<K: Ord + Clone, V: Clone>(
-    map: &mut std::collections::BTreeMap<K, V>,
-    key: &K,
-    change: &Change<V>,
-) {
+fn set<K: Ord + Clone, V: Clone>(map: &mut BTreeMap<K, V>, key: &K, change: &Change<V>) {
     match change {
         Change::New(value) | Change::Changed(value) => map.insert(key.clone(), value.clone()),
         Change::Gone => map.remove(key),
@@ -234,7 +370,7 @@ fn set<K: Ord + Clone, V: Clone>(
 pub fn endpoints_only(running: &Bundle, newer: &Bundle) -> Bundle {
     let mut merged = running.clone();
     for (name, pool) in &mut merged.pools {
-        let same = |p: &&Pool| p.name == pool.name && p.line == pool.line;
+        let same = |p: &&Pool| p.name == pool.name && p.section == pool.section;
         if let Some(newer) = newer.pools.get(name).filter(same) {
             pool.endpoints = newer.endpoints.clone();
         }

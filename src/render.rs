@@ -16,7 +16,7 @@ pub mod nginx;
 use std::net::SocketAddr;
 
 pub use bundle::{Bundle, ProxyKind};
-use bundle::{Content, EndpointLine, FileName, Pool};
+use bundle::{Content, FileName, Pool, Section};
 pub use capabilities::Capabilities;
 
 use crate::model::diagnostics::Diagnostic;
@@ -74,8 +74,8 @@ fn certificate_files(model: &Model) -> impl Iterator<Item = (FileName, Content)>
     })
 }
 
-/// The endpoints of an upstream, to be written down as `line` says.
-fn pool(upstream: &Upstream, line: Option<EndpointLine>) -> Pool {
+/// The endpoints of an upstream, to be written down as `section` says.
+fn pool(upstream: &Upstream, section: Option<Section>) -> Pool {
     let (endpoints, name) = match &upstream.endpoints {
         Endpoints::Addresses(addresses) => (addresses.clone(), None),
         Endpoints::Name { name, port } => (Vec::new(), Some((name.clone(), *port))),
@@ -83,7 +83,7 @@ fn pool(upstream: &Upstream, line: Option<EndpointLine>) -> Pool {
     Pool {
         endpoints,
         name,
-        line,
+        section,
     }
 }
 

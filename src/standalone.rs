@@ -7,7 +7,6 @@ pub mod state;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -18,7 +17,7 @@ use crate::agent::driver::{Driver, Found, Output};
 use crate::agent::haproxy::Haproxy;
 use crate::agent::nginx::Nginx;
 use crate::agent::resolve::{NameProblem, ResolveOptions, Resolver};
-use crate::agent::{Agent, Load};
+use crate::agent::{Agent, Load, Pace};
 use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
 use crate::render::bundle::{Bundle, ProxyKind};
@@ -178,13 +177,12 @@ impl Parts {
         directory: Directory,
     ) -> (oneshot::Sender<()>, JoinHandle<()>) {
         let (stop, stopped) = oneshot::channel::<()>();
-        let grace = Duration::from_secs(1);
         let Self {
             resolver,
             bundles,
             loads,
         } = self;
-        let agent = Agent::new(driver, directory, resolver, bundles, loads, grace);
+        let agent = Agent::new(driver, directory, resolver, bundles, loads, Pace::default());
         let task = tokio::spawn(agent.run(async {
             let _ = stopped.await;
         }));

@@ -13,7 +13,7 @@
 //! Nothing here calls fsync: after a crash of the machine the bundle is fetched again, and after a
 //! crash of a process the kernel still has the pages. It must never know a proxy.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
@@ -176,21 +176,33 @@ impl Directory {
         }
     }
 
-    /// Replaces single files of the running bundle, each by a rename.
-    pub fn replace(&mut self, files: BTreeMap<&str, FileText>) -> Result<(), DirectoryError> {
+    /// Replaces single files of the running bundle by those of another, each by a rename; a file that
+    /// the other has not is removed.
+    pub fn replace(&mut self, names: &BTreeSet<&str>, new: &Bundle) -> Result<(), DirectoryError> {
         let Some(current) = &mut self.current else {
             return Ok(());
         };
-        for (name, text) in files {
+        for &name in names {
+            let target = current.path.join(safe(name)?);
+            let Some(text) = new.file(name) else {
+                remove(&target)?;
+                current.files.remove(name);
+                continue;
+            };
             if current.files.get(name) == Some(&text) {
                 continue;
             }
-            let target = current.path.join(safe(name)?);
             let beside = self.root.join("replacement");
             let _ = fs::remove_file(&beside);
             write(&beside, &text)?;
-            fs::rename(&beside, &target).map_err(|source| DirectoryError::WriteFile {
-                path: target,
+            let replace = || {
+                if let Some(parent) = target.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                fs::rename(&beside, &target)
+            };
+            replace().map_err(|source| DirectoryError::WriteFile {
+                path: target.clone(),
                 source,
             })?;
             current.files.insert(name.to_owned(), text);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use crate::plan::Plan;
+use crate::plan::{Part, Plan};
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::capabilities::{Capabilities, Version};
 
@@ -15,8 +15,9 @@ use super::words::Refusal;
 
 /// One proxy on this machine. Methods that change it take `&mut self`: there is one owner, the loop.
 pub trait Driver: Send {
-    /// Whether the running proxy can take this plan as it runs.
-    fn takes_live(&self, plan: &Plan) -> bool;
+    /// Whether the running proxy can take this part of a plan as it runs. What a plan holds beside its
+    /// parts (lines of tables, certificates that stay, endpoints) can always be taken.
+    fn takes(&self, part: &Part) -> bool;
 
     /// Asks the proxy's own parser about a bundle in a directory.
     fn check(
@@ -32,13 +33,22 @@ pub trait Driver: Send {
     /// that it runs the bundle and that nothing of the one before takes new connections.
     fn reload(&mut self, bundle: &Bundle) -> impl Future<Output = Result<(), DriverError>> + Send;
 
-    /// Brings a plan into the running proxy, one that it [takes live](Self::takes_live). Files are
-    /// in place already.
+    /// Brings a plan, whose parts the running proxy [takes](Self::takes), from the old bundle to the
+    /// new one into it; ends when the proxy has answered that it is done. Files are in place already.
+    /// After an error the proxy may run a part of it, until it is reloaded.
     fn update(
         &mut self,
         plan: &Plan,
-        bundle: &Bundle,
+        old: &Bundle,
+        new: &Bundle,
     ) -> impl Future<Output = Result<(), DriverError>> + Send;
+
+    /// Removes what earlier updates have taken out of service, as far as nobody uses it any more; says
+    /// whether something is left.
+    fn tidy(&mut self) -> impl Future<Output = bool> + Send;
+
+    /// Whether the running proxy still answers, within a time that a busy one needs.
+    fn answers(&mut self) -> impl Future<Output = bool> + Send;
 
     /// Ends when the proxy has ended by itself; never while none runs. May be dropped and called
     /// again. Nothing of the proxy is left when it ends.
@@ -98,6 +108,11 @@ pub enum DriverError {
     Start { proxy: ProxyKind, words: String },
     #[error("{proxy} did not reload: {words}")]
     Reload { proxy: ProxyKind, words: String },
+    #[error("{proxy} did not take a change as it runs")]
+    Update {
+        proxy: ProxyKind,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("cannot signal {proxy}")]
     Signal { proxy: ProxyKind, source: io::Error },
     #[error("cannot ask {proxy} by {socket}")]

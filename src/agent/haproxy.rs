@@ -1,6 +1,11 @@
-//! HAProxy as a child process in master-worker mode: reloads by the master's socket, whose reply
-//! carries the result; proof by the revision that the new worker's own socket tells.
+//! HAProxy as a child process in master-worker mode: changes by the runtime API, reloads by the
+//! master's socket, whose reply carries the result; proof by the revision that the new worker's own
+//! socket tells.
 
+mod live;
+mod runtime;
+
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,16 +17,19 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::plan::Plan;
-use crate::render::bundle::{Bundle, ProxyKind};
+use crate::plan::{Part, Plan};
+use crate::render::bundle::{Bundle, FileName, ProxyKind};
 use crate::render::haproxy::{
-    ADMIN_SOCKET, CONFIGURATION, REVISION_QUESTION, STATUS_SOCKET, revision_shown,
+    ADMIN_SOCKET, CERTIFICATE_LIST, CONFIGURATION, REVISION_QUESTION, SERVER_STATE, STATUS_SOCKET,
+    revision_shown,
 };
 
 use super::directory::Directory;
 use super::driver::{Driver, DriverError, Ended, Output, Verdict, status_words};
 use super::process::{self, GLANCE, Process};
 use super::words::Refusal;
+use live::{Certificate, Leaving, Removal, Step, Steps, payloads, removals, steps};
+use runtime::{Command as Ask, Done, LARGEST_PAYLOAD, Runtime, RuntimeError};
 
 /// Thousands of certificates take some seconds to come up.
 const PROOF: Duration = Duration::from_secs(30);
@@ -29,12 +37,18 @@ const PROOF: Duration = Duration::from_secs(30);
 /// A reply comes when the new worker has come up or failed, which a port in use delays by 2 s.
 const REPLY: Duration = Duration::from_secs(60);
 
+/// A busy worker answers later than an idle one; this one hangs.
+const ANSWER: Duration = Duration::from_secs(3);
+
 pub struct Haproxy {
     binary: PathBuf,
     current: PathBuf,
     run: PathBuf,
     output: Output,
     process: Option<Process>,
+    /// To the worker that runs now; made anew after each reload.
+    runtime: Option<Runtime>,
+    leaving: Leaving,
 }
 
 impl Haproxy {
@@ -47,12 +61,15 @@ impl Haproxy {
             run: directory.run(),
             output,
             process: None,
+            runtime: None,
+            leaving: Leaving::default(),
         }
     }
 
-    /// One command by a connection of its own: kept ones stay with the old worker on a reload. The
-    /// connection is not half-closed, which would end it before a reload has replied.
-    async fn ask(&self, socket: PathBuf, command: &str) -> Result<String, DriverError> {
+    /// One command to the master, by a connection of its own. It is not half-closed, which would end
+    /// it before a reload has replied.
+    async fn ask_master(&self, command: &str) -> Result<String, DriverError> {
+        let socket = self.master_socket();
         let ask = async {
             let mut stream = UnixStream::connect(&socket).await?;
             stream.write_all(format!("{command}\n").as_bytes()).await?;
@@ -79,12 +96,20 @@ impl Haproxy {
         self.run.join(Self::MASTER_SOCKET)
     }
 
-    /// Sockets stay after the end of a process that could not remove them.
-    fn remove_sockets(&self) {
-        for socket in [ADMIN_SOCKET, STATUS_SOCKET] {
-            let _ = std::fs::remove_file(self.current.join(socket));
+    /// Sockets stay after the end of a process that could not remove them, and what was known of its
+    /// servers says nothing about another one's.
+    fn remove_leftovers(&mut self) {
+        self.forget_worker();
+        for file in [ADMIN_SOCKET, STATUS_SOCKET, SERVER_STATE] {
+            let _ = std::fs::remove_file(self.current.join(file));
         }
         let _ = std::fs::remove_file(self.master_socket());
+    }
+
+    /// The next worker has what is in the files, and nothing that is on its way out.
+    fn forget_worker(&mut self) -> Option<i32> {
+        self.leaving = Leaving::default();
+        self.runtime.take().map(|runtime| runtime.pid())
     }
 
     /// `-f FILE` for each part of the configuration.
@@ -92,9 +117,8 @@ impl Haproxy {
         CONFIGURATION.into_iter().flat_map(|file| ["-f", file])
     }
 
-    async fn prove(&mut self, bundle: &Bundle) -> Result<(), String> {
-        let revision = revision_shown(bundle).unwrap_or_default();
-        let expected = format!("value=\"{revision}\"");
+    /// Waits until a worker other than the one before answers with the new revision.
+    async fn prove(&mut self, bundle: &Bundle, before: Option<i32>) -> Result<(), String> {
         let deadline = Instant::now() + PROOF;
         loop {
             let Some(process) = &mut self.process else {
@@ -109,8 +133,10 @@ impl Haproxy {
                     None => status_words(status),
                 });
             }
-            let answer = self.ask(self.admin_socket(), REVISION_QUESTION).await;
-            if answer.is_ok_and(|answer| answer.contains(&expected)) {
+            if let Ok(runtime) = self.answering(bundle).await
+                && Some(runtime.pid()) != before
+            {
+                self.runtime = Some(runtime);
                 return Ok(());
             }
             if Instant::now() > deadline {
@@ -119,6 +145,60 @@ impl Haproxy {
             }
             sleep(GLANCE).await;
         }
+    }
+
+    /// A connection to a worker that says that it runs a bundle.
+    async fn answering(&self, bundle: &Bundle) -> Result<Runtime, RuntimeError> {
+        let mut runtime = Runtime::connect(&self.admin_socket()).await?;
+        let ask = Ask::new(REVISION_QUESTION, &[], Done::Any);
+        let revision = revision_shown(bundle).unwrap_or_default();
+        match runtime.ask(&ask).await? {
+            answer if answer.contains(&format!("value=\"{revision}\"")) => Ok(runtime),
+            answer => Err(io::Error::other(answer).into()),
+        }
+    }
+
+    async fn apply(&mut self, steps: &Steps) -> Result<(), RuntimeError> {
+        let mut runtime = match self.runtime.take() {
+            Some(runtime) => runtime,
+            None => Runtime::connect(&self.admin_socket()).await?,
+        };
+        for certificate in &steps.certificates {
+            set_certificate(&mut runtime, certificate).await?;
+        }
+        for group in &steps.groups {
+            run(&mut runtime, group).await?;
+        }
+        unlist(&mut runtime, &steps.unlisted).await?;
+        let dropped = steps.dropped.iter();
+        let dropped = dropped.map(|file| Ask::new("del ssl cert", &[file], Done::Says("deleted")));
+        runtime.run(&dropped.collect::<Vec<_>>()).await?;
+        // Whatever has failed leaves no connection behind that could be out of step.
+        self.runtime = Some(runtime);
+        Ok(())
+    }
+
+    /// What the runtime API was told of servers outlives a reload, but for those that are on their way
+    /// out: should one come back, it is to serve.
+    async fn save_server_state(&mut self) {
+        let Some(runtime) = &mut self.runtime else {
+            return;
+        };
+        let ask = Ask::new("show servers state", &[], Done::Any);
+        let Ok(state) = runtime.ask(&ask).await else {
+            return;
+        };
+        let leaves = |line: &&str| {
+            let mut words = line.split(' ');
+            let (upstream, server) = (words.nth(1), words.nth(1));
+            let is = |(u, s): &(crate::model::names::UpstreamName, String)| {
+                upstream == Some(u.as_str()) && server == Some(s.as_str())
+            };
+            self.leaving.servers.iter().any(is)
+        };
+        let kept: Vec<&str> = state.lines().filter(|line| !leaves(line)).collect();
+        // Without it servers come up as their lines say, which is how they were made.
+        let _ = std::fs::write(self.current.join(SERVER_STATE), kept.join("\n") + "\n");
     }
 
     fn failed(&self, words: &str, bundle: &Bundle) -> DriverError {
@@ -130,9 +210,8 @@ impl Haproxy {
 }
 
 impl Driver for Haproxy {
-    /// Everything is in files, so far.
-    fn takes_live(&self, _plan: &Plan) -> bool {
-        false
+    fn takes(&self, part: &Part) -> bool {
+        live::takes(part)
     }
 
     async fn check(&self, directory: &Path, bundle: &Bundle) -> Result<Verdict, DriverError> {
@@ -157,7 +236,7 @@ impl Driver for Haproxy {
     }
 
     async fn start(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
-        self.remove_sockets();
+        self.remove_leftovers();
         let mut command = Command::new(&self.binary);
         // `-C` is followed anew on each reload, unlike the working directory of now.
         command
@@ -172,7 +251,7 @@ impl Driver for Haproxy {
             binary: self.binary.clone(),
             source,
         })?);
-        let proven = self.prove(bundle).await;
+        let proven = self.prove(bundle, None).await;
         proven.map_err(|words| DriverError::Start {
             proxy: ProxyKind::Haproxy,
             words: Refusal::read(&words, bundle).words,
@@ -180,16 +259,51 @@ impl Driver for Haproxy {
     }
 
     async fn reload(&mut self, bundle: &Bundle) -> Result<(), DriverError> {
-        let reply = self.ask(self.master_socket(), "reload").await?;
+        self.save_server_state().await;
+        let reply = self.ask_master("reload").await?;
         if !reply.starts_with("Success=1") {
             return Err(self.failed(&reply, bundle));
         }
-        let proven = self.prove(bundle).await;
+        let before = self.forget_worker();
+        let proven = self.prove(bundle, before).await;
         proven.map_err(|words| self.failed(&words, bundle))
     }
 
-    async fn update(&mut self, _plan: &Plan, bundle: &Bundle) -> Result<(), DriverError> {
-        self.reload(bundle).await
+    async fn update(&mut self, plan: &Plan, old: &Bundle, new: &Bundle) -> Result<(), DriverError> {
+        let steps = steps(plan, old, new, &self.leaving);
+        self.apply(&steps)
+            .await
+            .map_err(|error| DriverError::Update {
+                proxy: ProxyKind::Haproxy,
+                source: Box::new(error),
+            })?;
+        self.leaving = steps.leaving;
+        Ok(())
+    }
+
+    async fn tidy(&mut self) -> bool {
+        let Some(runtime) = &mut self.runtime else {
+            return false;
+        };
+        let (removals, commands): (Vec<Removal>, Vec<Ask>) =
+            removals(&self.leaving).into_iter().unzip();
+        let Ok(replies) = runtime.exchange(&commands).await else {
+            self.runtime = None;
+            return false;
+        };
+        for (removal, reply) in removals.iter().zip(replies) {
+            let gone = ["deleted", "No such", "not found"];
+            if gone.iter().any(|words| reply.contains(words)) {
+                self.leaving.forget(removal);
+            }
+        }
+        !self.leaving.is_empty()
+    }
+
+    /// By a connection of its own: what is asked is whether the worker takes one.
+    async fn answers(&mut self) -> bool {
+        let socket = self.admin_socket();
+        matches!(timeout(ANSWER, Runtime::connect(&socket)).await, Ok(Ok(_)))
     }
 
     async fn ended(&mut self) -> Ended {
@@ -200,6 +314,93 @@ impl Driver for Haproxy {
         if let Some(mut process) = self.process.take() {
             process.stop(Signal::SIGUSR1, grace).await;
         }
-        self.remove_sockets();
+        self.remove_leftovers();
     }
+}
+
+/// There is one transaction for all certificates; one that failed is ended, or the next would be part
+/// of it.
+async fn set_certificate(
+    runtime: &mut Runtime,
+    certificate: &Certificate,
+) -> Result<(), RuntimeError> {
+    let file = [certificate.file.as_str()];
+    let mut pem = certificate.pem.reveal().to_owned();
+    if !pem.ends_with('\n') {
+        pem.push('\n');
+    }
+    let create = certificate
+        .is_new
+        .then(|| Ask::new("new ssl cert", &file, Done::Says("New empty")));
+    let set = Ask::new("set ssl cert", &file, Done::Says("Transaction")).with_payload(pem);
+    let commit = Ask::new("commit ssl cert", &file, Done::Says("Success!"));
+    let commands: Vec<Ask> = create.into_iter().chain([set, commit]).collect();
+    let done = runtime.run(&commands).await;
+    if done.is_err() {
+        let abort = Ask::new("abort ssl cert", &file, Done::Any);
+        runtime.exchange(&[abort]).await?;
+    }
+    done
+}
+
+async fn run(runtime: &mut Runtime, group: &[Step]) -> Result<(), RuntimeError> {
+    let mut together = Vec::new();
+    for step in group {
+        match step {
+            Step::Do(command) => together.push(command.clone()),
+            Step::Replace { file, lines } => {
+                runtime.run(&std::mem::take(&mut together)).await?;
+                replace(runtime, file, lines).await?;
+            }
+        }
+    }
+    runtime.run(&together).await
+}
+
+/// A version that is never taken is freed with the next one.
+async fn replace(runtime: &mut Runtime, file: &str, lines: &str) -> Result<(), RuntimeError> {
+    const CREATED: &str = "New version created: ";
+    let prepare = Ask::new("prepare map", &[file], Done::Says(CREATED));
+    let reply = runtime.ask(&prepare).await?;
+    let version = reply
+        .split_once(CREATED)
+        .map_or("", |(_, rest)| rest.trim());
+    let version = format!("@{version}");
+    let add = |payload| {
+        let add = Ask::new("add map", &[], Done::Silent);
+        add.followed_by(&format!(" {version} {file}"))
+            .with_payload(payload)
+    };
+    let mut commands: Vec<Ask> = payloads(lines.lines(), LARGEST_PAYLOAD).map(add).collect();
+    let commit = Ask::new("commit map", &[], Done::Silent);
+    commands.push(commit.followed_by(&format!(" {version} {file}")));
+    runtime.run(&commands).await
+}
+
+/// A certificate may stand in several lines of the list; each is taken out by its number.
+async fn unlist(
+    runtime: &mut Runtime,
+    unlisted: &[(FileName, String)],
+) -> Result<(), RuntimeError> {
+    if unlisted.is_empty() {
+        return Ok(());
+    }
+    let show = Ask::new("show ssl crt-list -n", &[CERTIFICATE_LIST], Done::Any);
+    let shown = runtime.ask(&show).await?;
+    let unlisted: HashSet<(&str, &str)> = unlisted
+        .iter()
+        .map(|(file, name)| (file.as_str(), name.as_str()))
+        .collect();
+    let mut commands = Vec::new();
+    for line in shown.lines() {
+        let Some((entry, name)) = line.trim_end().split_once(' ') else {
+            continue;
+        };
+        let file = entry.rsplit_once(':').map_or(entry, |(file, _)| file);
+        if unlisted.contains(&(file, name)) {
+            let words = [CERTIFICATE_LIST, entry];
+            commands.push(Ask::new("del ssl crt-list", &words, Done::Says("deleted")));
+        }
+    }
+    runtime.run(&commands).await
 }

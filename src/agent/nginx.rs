@@ -13,7 +13,7 @@ use tokio::net::UnixStream;
 use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::plan::Plan;
+use crate::plan::{Part, Plan};
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::nginx::{REVISION_SOCKET, dns_zone, revision_answer};
 
@@ -169,10 +169,10 @@ impl Nginx {
 }
 
 impl Driver for Nginx {
-    /// Endpoints are asked for by DNS. Certificate files are named by variables, so that workers
-    /// read them again when they change.
-    fn takes_live(&self, plan: &Plan) -> bool {
-        plan.reasons().next().is_none()
+    /// Endpoints are asked for by DNS, and certificate files are named by variables, so that workers
+    /// read them again when they change. All else is read on a reload.
+    fn takes(&self, _part: &Part) -> bool {
+        false
     }
 
     async fn check(&self, directory: &Path, bundle: &Bundle) -> Result<Verdict, DriverError> {
@@ -250,12 +250,25 @@ impl Driver for Nginx {
 
     /// Ends when nginx has asked for every changed name. That it does not ask for one is no failure:
     /// an upstream that no route uses is in no file.
-    async fn update(&mut self, _plan: &Plan, bundle: &Bundle) -> Result<(), DriverError> {
-        let zone = dns_zone(bundle);
+    async fn update(
+        &mut self,
+        _plan: &Plan,
+        _old: &Bundle,
+        new: &Bundle,
+    ) -> Result<(), DriverError> {
+        let zone = dns_zone(new);
         let changed = Self::changed_names(&self.zones.current(), &zone);
         let asked = self.zones.publish(zone);
         self.settle(asked, changed).await;
         Ok(())
+    }
+
+    async fn tidy(&mut self) -> bool {
+        false
+    }
+
+    async fn answers(&mut self) -> bool {
+        self.revision().await.is_ok()
     }
 
     async fn ended(&mut self) -> Ended {

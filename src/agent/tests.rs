@@ -20,6 +20,12 @@ use crate::agent::resolve::ResolveOptions;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Without waiting for anybody.
+const AT_ONCE: Pace = Pace {
+    between_reloads: Duration::ZERO,
+    grace: Duration::ZERO,
+};
+
 /// A free port on an address that no other test of this process uses.
 fn free_address() -> SocketAddr {
     static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -53,18 +59,15 @@ struct Running {
 
 impl Running {
     fn start(driver: impl Driver + 'static, directory: Directory) -> Self {
+        Self::start_with(driver, directory, AT_ONCE)
+    }
+
+    fn start_with(driver: impl Driver + 'static, directory: Directory, pace: Pace) -> Self {
         let (bundles, receiver) = watch::channel(None);
         let (sender, loads) = mpsc::unbounded_channel();
         let (problems, _) = mpsc::unbounded_channel();
         let resolver = Resolver::start(ResolveOptions::default(), problems);
-        let agent = Agent::new(
-            driver,
-            directory,
-            resolver,
-            receiver,
-            sender,
-            Duration::ZERO,
-        );
+        let agent = Agent::new(driver, directory, resolver, receiver, sender, pace);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(agent.run(async {
             let _ = stopped.await;

@@ -2,7 +2,7 @@
 //! work; it must never know a running process.
 
 use crate::model::diagnostics::Origin;
-use crate::render::bundle::{Bundle, Content, Piece};
+use crate::render::bundle::{Bundle, Content};
 
 /// What a proxy said, in one line, and the file and line of the bundle that it named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,35 +105,22 @@ fn shorten(words: &str, bundle: &Bundle) -> String {
     short
 }
 
-/// A line of a file on disk, counted as if every pool were empty (as origins count).
+/// A line of a file on disk, counted as if every pool were empty (as origins count): an endpoint's own
+/// line counts as its section's head.
 fn without_endpoints(bundle: &Bundle, place: &Place) -> usize {
-    let Some(Content::Text(pieces)) = bundle.structure.get(&place.file) else {
+    if bundle.structure.get(&place.file) != Some(&Content::Pools) {
         return place.line;
-    };
-    let mut on_disk = 1;
-    let mut empty = 1;
-    for piece in pieces {
-        match piece {
-            Piece::Text(text) => {
-                let lines = text.matches('\n').count();
-                if place.line < on_disk + lines {
-                    return empty + (place.line - on_disk);
-                }
-                on_disk += lines;
-                empty += lines;
-            }
-            Piece::Endpoints(upstream) => {
-                let pool = bundle.pools.get(upstream).filter(|p| p.line.is_some());
-                let lines = pool.map_or(0, |pool| pool.endpoints.len());
-                if place.line < on_disk + lines {
-                    // An endpoint's own line: it stands where the line before it ends.
-                    return empty.saturating_sub(1).max(1);
-                }
-                on_disk += lines;
-            }
+    }
+    let mut on_disk = 0;
+    let mut heads = 0;
+    for pool in bundle.pools.values().filter(|pool| pool.section.is_some()) {
+        heads += 1;
+        on_disk += 1 + pool.endpoints.len();
+        if place.line <= on_disk {
+            return heads;
         }
     }
-    empty + place.line.saturating_sub(on_disk)
+    heads + place.line.saturating_sub(on_disk)
 }
 
 #[cfg(test)]
@@ -144,10 +131,9 @@ mod tests {
     use crate::model::Endpoint;
     use crate::model::diagnostics::{FieldPath, Kind, ObjectRef};
     use crate::model::names::UpstreamName;
-    use crate::render::bundle::{EndpointLine, FORMAT, Pool, ProxyKind, RenderedRange};
+    use crate::render::bundle::{FORMAT, Pool, ProxyKind, RenderedRange, Section};
 
     fn bundle() -> Bundle {
-        let name = UpstreamName::new("default", "api", "80", "http");
         let endpoint = |last| Endpoint {
             address: [10, 0, 0, last].into(),
             port: 80,
@@ -161,36 +147,32 @@ mod tests {
                 FieldPath::new(field),
             ),
         };
-        let text = |t: &str| Piece::Text(t.into());
+        let text = |t: &str| Content::Text(t.into());
+        let pool = |service: &str| {
+            let name = UpstreamName::new("default", service, "80", "http");
+            let pool = Pool {
+                endpoints: vec![endpoint(1), endpoint(2)],
+                name: None,
+                section: Some(Section {
+                    head: format!("backend {service}"),
+                    before: "  server ".into(),
+                    after: String::new(),
+                }),
+            };
+            (name, pool)
+        };
         Bundle {
             format: FORMAT,
             proxy: ProxyKind::Haproxy,
             structure: BTreeMap::from([
-                (
-                    "haproxy.cfg".into(),
-                    Content::Text(vec![
-                        text("backend a\n  one\n"),
-                        Piece::Endpoints(name.clone()),
-                        text("backend b\n  two\n"),
-                    ]),
-                ),
-                ("hosts/07.conf".into(), Content::Text(vec![text("x\ny\n")])),
-                ("07.conf".into(), Content::Text(vec![text("x\ny\n")])),
+                ("haproxy.cfg".into(), Content::Pools),
+                ("hosts/07.conf".into(), text("x\ny\n")),
+                ("07.conf".into(), text("x\ny\n")),
             ]),
-            pools: BTreeMap::from([(
-                name,
-                Pool {
-                    endpoints: vec![endpoint(1), endpoint(2)],
-                    name: None,
-                    line: Some(EndpointLine {
-                        before: "  server ".into(),
-                        after: String::new(),
-                    }),
-                },
-            )]),
+            pools: BTreeMap::from([pool("api"), pool("web")]),
             origins: vec![
-                range("haproxy.cfg", 1, 2, "a"),
-                range("haproxy.cfg", 3, 4, "b"),
+                range("haproxy.cfg", 1, 1, "a"),
+                range("haproxy.cfg", 2, 2, "b"),
                 range("hosts/07.conf", 1, 2, "c"),
                 range("hosts/07.conf", 2, 2, "d"),
             ],
@@ -227,7 +209,7 @@ mod tests {
         );
         assert_eq!(field.as_deref(), Some("b"));
         let (_, of_a_server_line) =
-            read("[ALERT] (1) : config : parsing [haproxy.cfg:4] : 'server'");
+            read("[ALERT] (1) : config : parsing [haproxy.cfg:3] : 'server'");
         assert_eq!(of_a_server_line.as_deref(), Some("a"));
     }
 

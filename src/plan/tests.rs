@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
-use crate::render::bundle::{EndpointLine, FORMAT, Piece};
+use crate::render::bundle::{FORMAT, Section};
 
 fn upstream(number: u8) -> UpstreamName {
     UpstreamName::new("default", &format!("s{number}"), "80", "http")
@@ -19,27 +19,30 @@ fn endpoint(number: u8) -> Endpoint {
 }
 
 fn content() -> impl Strategy<Value = Content> {
-    let piece = prop_oneof![
-        "[a-c\n]{0,3}".prop_map(Piece::Text),
-        (0..3u8).prop_map(|n| Piece::Endpoints(upstream(n))),
-    ];
+    let order = prop::sample::select(vec![Order::Any, Order::First]);
     prop_oneof![
-        prop::collection::vec(piece, 0..3).prop_map(Content::Text),
+        "[a-c\n]{0,3}".prop_map(Content::Text),
+        Just(Content::Pools),
+        ("([ab]{1,2} [ab\u{e9}]{1,2}\n){0,5}", order)
+            .prop_map(|(text, order)| Content::Table(Table { order, text })),
         "[a-b]{0,2}".prop_map(|text| Content::Private(PrivatePem::new(text))),
     ]
 }
 
 fn pool() -> impl Strategy<Value = Pool> {
-    let line = prop::option::of("[ab]".prop_map(|before| EndpointLine {
+    let section = prop::option::of("[ab]".prop_map(|before| Section {
+        head: "head".into(),
         before,
         after: String::new(),
     }));
     let name = prop::option::of(Just(("db.example.com".parse().unwrap(), 80)));
-    (prop::collection::btree_set(0..5u8, 0..4), name, line).prop_map(|(numbers, name, line)| Pool {
-        endpoints: numbers.into_iter().map(endpoint).collect(),
-        name,
-        line,
-    })
+    (prop::collection::btree_set(0..5u8, 0..4), name, section).prop_map(
+        |(numbers, name, section)| Pool {
+            endpoints: numbers.into_iter().map(endpoint).collect(),
+            name,
+            section,
+        },
+    )
 }
 
 fn origins() -> impl Strategy<Value = Vec<RenderedRange>> {
@@ -88,11 +91,12 @@ proptest! {
         prop_assert_eq!(merged.revision(), old.revision());
         let between = plan(&old, &merged);
         prop_assert!(between.parts.is_empty() && between.certificates.is_empty());
+        prop_assert!(between.tables.is_empty());
     }
 }
 
 fn small() -> Bundle {
-    let text = |t: &str| Content::Text(vec![Piece::Text(t.into())]);
+    let text = |t: &str| Content::Text(t.into());
     Bundle {
         format: FORMAT,
         proxy: ProxyKind::Nginx,
@@ -108,7 +112,7 @@ fn small() -> Bundle {
             Pool {
                 endpoints: vec![endpoint(1)],
                 name: None,
-                line: None,
+                section: None,
             },
         )]),
         origins: Vec::new(),
@@ -126,7 +130,7 @@ fn endpoints_and_certificates_are_told_apart_from_structure() {
     assert!(between.parts.is_empty());
     assert_eq!(
         between.summary(|_| "default/api:80".into()),
-        "certs/a.pem, 2 endpoints of default/api:80"
+        "2 endpoints of default/api:80, certs/a.pem"
     );
 }
 
@@ -135,9 +139,10 @@ fn a_reload_names_the_parts_that_forced_it() {
     let old = small();
     let mut new = old.clone();
     new.structure
-        .insert("hosts/07.conf".into(), Content::Text(Vec::new()));
+        .insert("hosts/07.conf".into(), Content::Text(String::new()));
     new.structure.remove("certs/a.pem");
-    new.structure.insert("x".into(), Content::Text(Vec::new()));
+    new.structure
+        .insert("x".into(), Content::Text(String::new()));
     new.pools.clear();
     assert_eq!(
         plan(&old, &new).summary(|name| name.to_string()),
@@ -147,7 +152,7 @@ fn a_reload_names_the_parts_that_forced_it() {
 
 #[test]
 fn the_stamp_of_a_revision_is_never_a_reason() {
-    let text = |t: &str| Content::Text(vec![Piece::Text(t.into())]);
+    let text = |t: &str| Content::Text(t.into());
     let stamped = |stamp: &str, key: &str| {
         let mut bundle = small();
         let stamp = text(stamp);
@@ -157,6 +162,38 @@ fn the_stamp_of_a_revision_is_never_a_reason() {
         bundle
     };
     let between = plan(&stamped("1", "one"), &stamped("2", "two"));
-    assert_eq!(between.reasons().count(), 0);
+    assert_eq!(between.reasons(|_| false).count(), 0);
     assert_eq!(between.summary(|name| name.to_string()), "certs/a.pem");
+}
+
+#[test]
+fn a_table_is_compared_by_whole_lines() {
+    let table = |text: &str| {
+        let mut bundle = small();
+        let table = Table {
+            order: Order::Any,
+            text: text.into(),
+        };
+        bundle
+            .structure
+            .insert("maps/a.map".into(), Content::Table(table));
+        bundle
+    };
+    let cases = [
+        ("a 1\nb 2\nc 3\n", "a 1\nb 22\nc 3\n", "b 2\n", "b 22\n"),
+        ("a 1\nb 1\n", "a 1\nbb 1\nb 1\n", "", "bb 1\n"),
+        ("a 1\na 11\n", "a 11\n", "a 1\n", ""),
+        ("", "a 1\n", "", "a 1\n"),
+    ];
+    for (old, new, removed, added) in cases {
+        let between = plan(&table(old), &table(new));
+        let [change] = between.tables.as_slice() else {
+            unreachable!("{between:?}");
+        };
+        assert_eq!(
+            (change.removed.as_str(), change.added.as_str()),
+            (removed, added)
+        );
+        assert_eq!(between.reasons(|_| false).count(), 0);
+    }
 }

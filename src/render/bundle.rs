@@ -2,11 +2,11 @@
 //! contract between the one who renders and the one who loads.
 //!
 //! Structure is everything whose change is seen in files; its digest is the revision. Endpoints
-//! change far more often and have their own place: a file names an upstream where its endpoints
-//! belong ([`Piece::Endpoints`]), and [`Bundle::files`] puts both together.
+//! change far more often and have their own place: [`Content::Pools`] says which file they belong
+//! into, and [`Bundle::files`] puts both together.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,47 +56,62 @@ pub struct Bundle {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    Text(Vec<Piece>),
+    /// What a proxy reads as a whole.
+    Text(String),
+    /// What a proxy may take line by line as it runs.
+    Table(Table),
+    /// Every pool that has a section, by name: the section's head, then a line for each endpoint.
+    Pools,
     /// Chain and key; goes to a Secret and a file that only the proxy reads.
     Private(PrivatePem),
 }
 
+/// Lines, each a key and a value with a space between them; every line ends with a line break.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    Text(String),
-    /// One line for each endpoint of this pool, as its [`Pool::line`] says.
-    Endpoints(UpstreamName),
+pub struct Table {
+    pub order: Order,
+    pub text: String,
 }
 
-/// The endpoints behind an upstream, and how one is written down.
+/// How a look-up in a table finds its line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By the key, which no other line has: where a line stands means nothing.
+    Any,
+    /// The first line that fits.
+    First,
+}
+
+/// The endpoints behind an upstream, and how they are written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Sorted, without duplicates.
     pub endpoints: Vec<Endpoint>,
     /// An ExternalName: the agent puts what this name resolves to in place of `endpoints`.
     pub name: Option<(DnsName, u16)>,
-    /// What surrounds an endpoint in a file; None where no file holds endpoints (nginx asks for them
-    /// by DNS).
-    pub line: Option<EndpointLine>,
+    /// None where no file holds endpoints (nginx asks for them by DNS).
+    pub section: Option<Section>,
 }
 
-/// A line `<before><name> <address:port><after>`; the name is made of the address and the port, so
-/// that an endpoint keeps it whatever stands beside it.
+/// How a pool stands in a file: a line `head`, and for each endpoint a line
+/// `<before><name> <address:port><after>`. The name is made of the address and the port, so that an
+/// endpoint keeps it whatever stands beside it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EndpointLine {
+pub struct Section {
+    pub head: String,
     pub before: String,
     pub after: String,
 }
 
-impl EndpointLine {
-    pub fn print(&self, endpoint: &Endpoint) -> String {
-        format!(
-            "{}{} {}{}\n",
-            self.before,
-            endpoint_name(endpoint),
-            endpoint,
-            self.after
-        )
+impl Section {
+    fn print(&self, endpoints: &[Endpoint], text: &mut String) {
+        text.push_str(&self.head);
+        text.push('\n');
+        for endpoint in endpoints {
+            let (before, after) = (&self.before, &self.after);
+            let name = endpoint_name(endpoint);
+            let _ = writeln!(text, "{before}{name} {endpoint}{after}");
+        }
     }
 }
 
@@ -145,14 +160,9 @@ impl Bundle {
             part(name.as_bytes());
             match content {
                 Content::Private(pem) => part(pem.reveal().as_bytes()),
-                Content::Text(pieces) => {
-                    for piece in pieces {
-                        match piece {
-                            Piece::Text(text) => part(text.as_bytes()),
-                            Piece::Endpoints(upstream) => part(upstream.as_str().as_bytes()),
-                        }
-                    }
-                }
+                Content::Text(text) => part(text.as_bytes()),
+                Content::Table(table) => part(table.text.as_bytes()),
+                Content::Pools => part(b"pools"),
             }
         }
         for (name, pool) in &self.pools {
@@ -160,9 +170,10 @@ impl Bundle {
             if let Some((name, port)) = &pool.name {
                 part(format!("{name}:{port}").as_bytes());
             }
-            if let Some(line) = &pool.line {
-                part(line.before.as_bytes());
-                part(line.after.as_bytes());
+            if let Some(section) = &pool.section {
+                part(section.head.as_bytes());
+                part(section.before.as_bytes());
+                part(section.after.as_bytes());
             }
         }
         Revision(hasher.finalize().to_hex().chars().take(12).collect())
@@ -184,34 +195,31 @@ impl Bundle {
 
     /// Every file as it lies on disk, structure and endpoints together.
     pub fn files(&self) -> BTreeMap<&str, FileText> {
-        self.structure
-            .iter()
-            .map(|(name, content)| {
-                let text = match content {
-                    Content::Private(pem) => FileText::Private(pem.clone()),
-                    Content::Text(pieces) => FileText::Public(self.text(pieces)),
-                };
-                (name.as_str(), text)
-            })
+        let all = self.structure.iter();
+        all.map(|(name, content)| (name.as_str(), self.text(content)))
             .collect()
     }
 
-    fn text(&self, pieces: &[Piece]) -> String {
-        let mut text = String::new();
-        for piece in pieces {
-            match piece {
-                Piece::Text(piece) => text.push_str(piece),
-                Piece::Endpoints(upstream) => {
-                    let pool = self.pools.get(upstream);
-                    if let Some((pool, line)) = pool.and_then(|p| Some((p, p.line.as_ref()?))) {
-                        pool.endpoints
-                            .iter()
-                            .for_each(|e| text.push_str(&line.print(e)));
+    /// One file of them.
+    pub fn file(&self, name: &str) -> Option<FileText> {
+        self.structure.get(name).map(|content| self.text(content))
+    }
+
+    fn text(&self, content: &Content) -> FileText {
+        match content {
+            Content::Private(pem) => FileText::Private(pem.clone()),
+            Content::Text(text) => FileText::Public(text.clone()),
+            Content::Table(table) => FileText::Public(table.text.clone()),
+            Content::Pools => {
+                let mut text = String::new();
+                for pool in self.pools.values() {
+                    if let Some(section) = &pool.section {
+                        section.print(&pool.endpoints, &mut text);
                     }
                 }
+                FileText::Public(text)
             }
         }
-        text
     }
 }
 

@@ -24,9 +24,11 @@ mod splits;
 mod texts;
 mod upstreams;
 
+pub use upstreams::PROFILE;
+
 use std::collections::BTreeMap;
 
-use super::bundle::{self, Bundle, Content, Piece};
+use super::bundle::{self, Bundle, Content, Order, Table};
 use super::{Capabilities, Placement, ProxyKind, certificate_files};
 use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
@@ -46,7 +48,16 @@ pub const SERVER_STATE: &str = "run/server-state";
 /// Asked of the runtime API, it is answered with `value="<revision>"` of what the process runs.
 pub const REVISION_QUESTION: &str = "get map maps/revision.map revision";
 
-const REVISION_FILE: &str = "maps/revision.map";
+/// The map that holds the answer, and its one key.
+pub const REVISION_FILE: &str = "maps/revision.map";
+const REVISION_KEY: &str = "revision";
+
+/// Names of hosts, and what is looked up with them. The other maps say what a route does.
+pub const HOSTS_FILE: &str = "maps/hosts.map";
+pub const ROUTES_FILE: &str = "maps/routes.map";
+
+/// The list that says which name gets which certificate.
+pub const CERTIFICATE_LIST: &str = "certs.list";
 
 /// The bundle of a model. Total: what cannot be expressed is left out, and [`unsupported`] tells.
 pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement) -> Bundle {
@@ -56,20 +67,17 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
     let upstreams = upstreams::write(model);
 
     let mut structure = BTreeMap::new();
-    let mut text = |name: &str, text: String| {
-        structure.insert(name.to_owned(), Content::Text(vec![Piece::Text(text)]));
-    };
+    let mut text = |name: &str, text| structure.insert(name.to_owned(), Content::Text(text));
     text(CONFIGURATION[0], config::main(model, placement));
-    text(certificates::LIST, certificates.list);
+    text(certificates::DEFAULTS, certificates.defaults);
     text(
         config::TRUSTED,
         config::trusted(&model.listeners.trusted_proxies),
     );
-    let (files, mut origins) = maps.finish();
-    files
-        .into_iter()
-        .for_each(|(name, lines)| text(&name, lines));
-    structure.insert(CONFIGURATION[1].into(), Content::Text(upstreams.pieces));
+    let (tables, mut origins) = maps.finish();
+    structure.extend(tables);
+    structure.insert(CERTIFICATE_LIST.into(), certificates.list);
+    structure.insert(CONFIGURATION[1].into(), Content::Pools);
     structure.extend(certificate_files(model));
     origins.extend(certificates.origins);
     origins.extend(upstreams.origins);
@@ -81,10 +89,12 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
         pools: upstreams.pools,
         origins,
     };
-    let line = format!("revision {}\n", bundle.revision());
-    bundle
-        .structure
-        .insert(REVISION_FILE.into(), Content::Text(vec![Piece::Text(line)]));
+    let text = format!("{REVISION_KEY} {}\n", bundle.revision());
+    let table = Content::Table(Table {
+        order: Order::Any,
+        text,
+    });
+    bundle.structure.insert(REVISION_FILE.into(), table);
     bundle
 }
 
@@ -92,11 +102,8 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
 /// file that holds this answer, too.
 pub fn revision_shown(bundle: &Bundle) -> Option<&str> {
     match bundle.structure.get(REVISION_FILE)? {
-        Content::Text(pieces) => match pieces.first()? {
-            Piece::Text(line) => line.trim_end().strip_prefix("revision "),
-            Piece::Endpoints(_) => None,
-        },
-        Content::Private(_) => None,
+        Content::Table(table) => table.text.trim_end().strip_prefix("revision "),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@ fn bundle() -> Bundle {
     let pool = Pool {
         endpoints: Vec::new(),
         name: Some(("db.example.com".parse().unwrap(), 5432)),
-        line: None,
+        section: None,
     };
     Bundle {
         format: FORMAT,

@@ -7,7 +7,7 @@ use crate::model::Endpoint;
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
 use crate::model::names::UpstreamName;
 use crate::render::bundle::{
-    Bundle, Content, EndpointLine, FORMAT, Piece, Pool, ProxyKind, RenderedRange,
+    Bundle, Content, FORMAT, Order, Pool, ProxyKind, RenderedRange, Section, Table,
 };
 use crate::render::nginx::stamp;
 
@@ -21,7 +21,7 @@ pub fn web() -> Origin {
 }
 
 fn text(text: String) -> Content {
-    Content::Text(vec![Piece::Text(text)])
+    Content::Text(text)
 }
 
 /// Answers `body` on `/`, and sends `/api` to the pool. Whatever `line` holds stands in line 1 of
@@ -78,7 +78,7 @@ upstream {name} {{
 pub fn haproxy(listen: SocketAddr, line: &str, body: &str) -> Bundle {
     let revision = revision_of(line, body);
     let act = match body {
-        "" => "default_backend api".to_owned(),
+        "" => format!("default_backend {}", upstream()),
         _ => format!("http-request return status 200 content-type text/plain string \"{body}\""),
     };
     let start = format!(
@@ -101,22 +101,28 @@ frontend all
     let mut bundle = bundle(
         ProxyKind::Haproxy,
         "maps/revision.map",
-        revision,
+        String::new(),
         start,
         "haproxy.cfg",
     );
-    let backend = Piece::Text("backend api\n".into());
-    let pieces = vec![backend, Piece::Endpoints(upstream())];
+    let table = Table {
+        order: Order::Any,
+        text: revision,
+    };
+    bundle
+        .structure
+        .insert("maps/revision.map".into(), Content::Table(table));
     let file = "upstreams.cfg".into();
-    bundle.structure.insert(file, Content::Text(pieces));
-    let line = EndpointLine {
+    bundle.structure.insert(file, Content::Pools);
+    let section = Section {
+        head: format!("backend {}", upstream()),
         before: "  server ".into(),
         after: String::new(),
     };
     bundle.pools.insert(
         upstream(),
         Pool {
-            line: Some(line),
+            section: Some(section),
             ..pool(&[])
         },
     );
@@ -147,7 +153,7 @@ fn pool(endpoints: &[SocketAddr]) -> Pool {
     Pool {
         endpoints: endpoints.iter().map(endpoint).collect(),
         name: None,
-        line: None,
+        section: None,
     }
 }
 

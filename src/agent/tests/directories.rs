@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use super::bundles::nginx;
 use super::*;
 use crate::model::PrivatePem;
-use crate::render::bundle::{Content, Piece};
+use crate::render::bundle::Content;
 
 fn sample() -> Bundle {
     let mut bundle = nginx("127.0.0.1:1".parse().unwrap(), None, "# one", "one");
@@ -15,7 +15,7 @@ fn sample() -> Bundle {
 
 fn changed(bundle: &Bundle) -> Bundle {
     let mut changed = bundle.clone();
-    let text = Content::Text(vec![Piece::Text("# two\n".into())]);
+    let text = Content::Text("# two\n".into());
     changed.structure.insert("hosts/00.conf".into(), text);
     changed
 }
@@ -65,13 +65,15 @@ fn a_replaced_file_keeps_its_mode_and_leaves_the_others_alone() {
     directory.swap(staged).unwrap();
     let pem = Content::Private(PrivatePem::new("new key"));
     bundle.structure.insert("certs/a.pem".into(), pem);
-    directory.replace(bundle.files()).unwrap();
-    let file = directory.current().join("certs/a.pem");
-    assert_eq!(fs::read_to_string(&file).unwrap(), "new key");
-    assert_eq!(
-        fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    let file = "certs/a.pem";
+    directory.replace(&[file].into(), &bundle).unwrap();
+    let path = directory.current().join(file);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "new key");
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    bundle.structure.remove(file);
+    directory.replace(&[file].into(), &bundle).unwrap();
+    assert!(!path.exists());
 }
 
 #[test]
@@ -96,7 +98,7 @@ fn names_that_leave_the_directory_are_refused() {
         let mut bundle = sample();
         bundle
             .structure
-            .insert(name.into(), Content::Text(Vec::new()));
+            .insert(name.into(), Content::Text(String::new()));
         let error = directory.stage(&bundle).map(|_| ()).unwrap_err();
         assert!(matches!(error, DirectoryError::UnsafeName(_)), "{name}");
     }

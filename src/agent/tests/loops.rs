@@ -7,12 +7,15 @@ use super::bundles::{nginx, with_endpoints};
 use super::*;
 use crate::agent::driver::Ended;
 use crate::agent::words::Refusal;
+use crate::plan::Part;
 use crate::render::bundle::ProxyKind;
 
-/// Refuses bundles that hold "bad", fails as often as it is told, and ends when it is told.
+/// Refuses bundles that hold "bad", fails as often as it is told, hangs and ends when it is told.
 #[derive(Default)]
 struct Fake {
     failures: usize,
+    failing_updates: usize,
+    unanswered: usize,
     ends: VecDeque<tokio::sync::oneshot::Receiver<()>>,
     acts: Option<mpsc::UnboundedSender<String>>,
 }
@@ -38,8 +41,8 @@ impl Fake {
 }
 
 impl Driver for Fake {
-    fn takes_live(&self, plan: &Plan) -> bool {
-        plan.parts.is_empty()
+    fn takes(&self, _: &Part) -> bool {
+        false
     }
 
     async fn check(&self, directory: &Path, _: &Bundle) -> Result<Verdict, DriverError> {
@@ -61,9 +64,26 @@ impl Driver for Fake {
         self.bring_up("reload")
     }
 
-    async fn update(&mut self, plan: &Plan, _: &Bundle) -> Result<(), DriverError> {
+    async fn update(&mut self, plan: &Plan, _: &Bundle, _: &Bundle) -> Result<(), DriverError> {
         self.act(&format!("update {}", plan.summary(|_| "api".into())));
-        Ok(())
+        if self.failing_updates == 0 {
+            return Ok(());
+        }
+        self.failing_updates -= 1;
+        Err(DriverError::Update {
+            proxy: ProxyKind::Nginx,
+            source: "half done".into(),
+        })
+    }
+
+    async fn tidy(&mut self) -> bool {
+        false
+    }
+
+    async fn answers(&mut self) -> bool {
+        let answers = self.unanswered == 0;
+        self.unanswered = self.unanswered.saturating_sub(1);
+        answers
     }
 
     async fn ended(&mut self) -> Ended {
@@ -91,14 +111,18 @@ struct Given {
 }
 
 impl Given {
-    fn new(mut fake: Fake) -> Self {
+    fn new(fake: Fake) -> Self {
+        Self::with(fake, AT_ONCE)
+    }
+
+    fn with(mut fake: Fake, pace: Pace) -> Self {
         let temporary = tempfile::tempdir().unwrap();
         let directory = Directory::open(temporary.path()).unwrap();
         let (sender, acts) = mpsc::unbounded_channel();
         fake.acts = Some(sender);
         let current = directory.current();
         Self {
-            running: Running::start(fake, directory),
+            running: Running::start_with(fake, directory, pace),
             acts,
             current,
             _temporary: temporary,
@@ -197,4 +221,65 @@ async fn a_proxy_that_ends_is_started_with_the_last_good_bundle() {
     assert!(matches!(ended.kind, LoadKind::Ended { .. }));
     given.running.until(LoadKind::Started).await;
     assert!(given.on_disk().starts_with("a\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_change_that_is_half_done_is_done_by_a_reload() {
+    let fake = Fake {
+        failing_updates: 1,
+        ..Fake::default()
+    };
+    let mut given = Given::new(fake);
+    given.running.load(&bundle("a", &[1])).await;
+    given.running.send(&bundle("a", &[2]));
+    let load = given.running.next().await;
+    assert_eq!(load.kind, LoadKind::Reloaded);
+    assert_eq!(
+        load.reasons,
+        ["nginx did not take a change as it runs: half done"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn reloads_keep_their_distance_and_endpoints_do_not_wait() {
+    let pace = Pace {
+        between_reloads: Duration::from_secs(1),
+        ..AT_ONCE
+    };
+    let mut given = Given::with(Fake::default(), pace);
+    given.running.load(&bundle("a", &[1])).await;
+    assert_eq!(
+        given.running.load(&bundle("b", &[1])).await,
+        LoadKind::Reloaded
+    );
+    let reloaded = Instant::now();
+    given.running.send(&bundle("c", &[2]));
+    let live = given.running.next().await;
+    assert_eq!(live.kind, LoadKind::Live);
+    assert_eq!(live.revision, bundle("b", &[2]).revision());
+    assert_eq!(reloaded.elapsed(), Duration::ZERO);
+    given.running.send(&bundle("d", &[2]));
+    let both = given.running.next().await;
+    assert_eq!(both.kind, LoadKind::Reloaded);
+    assert_eq!(both.revision, bundle("d", &[2]).revision());
+    assert!(reloaded.elapsed() >= Duration::from_secs(1));
+    assert_eq!(
+        given.acts(),
+        ["start", "reload", "update 2 endpoints of api", "reload"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_hangs_is_ended_and_started_anew() {
+    let fake = Fake {
+        unanswered: usize::from(MISSED),
+        ..Fake::default()
+    };
+    let mut given = Given::new(fake);
+    given.running.load(&bundle("a", &[])).await;
+    let ended = given.running.next().await;
+    let words = "it did not answer 3 times in a row".to_owned();
+    assert_eq!(ended.kind, LoadKind::Ended { words });
+    given.running.until(LoadKind::Started).await;
+    assert_eq!(given.acts(), ["start", "stop", "start"]);
 }

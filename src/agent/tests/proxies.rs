@@ -211,17 +211,27 @@ async fn nginx_takes_endpoints_as_it_runs() {
 }
 
 #[tokio::test]
-async fn haproxy_takes_endpoints_by_a_reload_so_far() {
+async fn haproxy_takes_endpoints_as_it_runs() {
     let mut given = Given::haproxy().await;
     let port = given.listen.port();
     let at = |last: u8| SocketAddr::from(([127, 78, last, 1], port));
     let (_a, _b) = (endpoint(at(1), "a").await, endpoint(at(2), "b").await);
     let bundle = given.bundle("", "");
-    let to = |last: u8| with_endpoints(bundle.clone(), &[at(last)]);
-    assert_eq!(given.running.load(&to(1)).await, LoadKind::Started);
+    let to = |all: &[u8]| {
+        let all: Vec<SocketAddr> = all.iter().map(|last| at(*last)).collect();
+        with_endpoints(bundle.clone(), &all)
+    };
+    assert_eq!(given.running.load(&to(&[1])).await, LoadKind::Started);
     assert_eq!(given.get("/").await, (200, "a".into()));
-    assert_eq!(given.running.load(&to(2)).await, LoadKind::Reloaded);
+    let processes = given.processes();
+    assert_eq!(given.running.load(&to(&[2])).await, LoadKind::Live);
     assert_eq!(given.get("/").await, (200, "b".into()));
+    assert_eq!(given.running.load(&to(&[])).await, LoadKind::Live);
+    assert_eq!(given.get("/").await.0, 503);
+    // Back at once, while it may still be on its way out.
+    assert_eq!(given.running.load(&to(&[1])).await, LoadKind::Live);
+    assert_eq!(given.get("/").await, (200, "a".into()));
+    assert_eq!(given.processes(), processes, "no worker is another one");
     given.running.stop().await;
 }
 

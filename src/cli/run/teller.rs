@@ -1,7 +1,7 @@
 //! What `vigie run` prints: the table of routes and the findings when they change, and a line for
 //! each load, with what it cost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -14,9 +14,10 @@ use crate::agent::driver::Found;
 use crate::agent::resolve::NameProblem;
 use crate::agent::{Load, LoadKind};
 use crate::cli::report::{Report, colour, printable, summary};
-use crate::model::Model;
 use crate::model::diagnostics::{Diagnostic, Origin, Severity};
 use crate::model::names::UpstreamName;
+use crate::model::{Action, Endpoints, Model, Route};
+use crate::plan::listed;
 use crate::render::bundle::ProxyKind;
 use crate::render::capabilities::Version;
 use crate::source::folder::Folder;
@@ -28,6 +29,8 @@ pub struct Teller {
     ready: bool,
     labels: BTreeMap<UpstreamName, String>,
     model: Model,
+    /// What was served when a load was told last.
+    served: Model,
     told_rows: Vec<Row>,
     findings: Findings,
 }
@@ -55,6 +58,7 @@ impl Teller {
             ready: false,
             labels: BTreeMap::new(),
             model: Model::default(),
+            served: Model::default(),
             told_rows: Vec::new(),
             findings: Findings::default(),
         }
@@ -123,12 +127,20 @@ impl Teller {
             None => name.to_string(),
         });
         let took = duration(load.took);
+        let touched = touched(&self.served, &self.model);
+        let routes = match touched.is_empty() {
+            true => String::new(),
+            false => format!("; routes: {}", listed(touched.iter().cloned())),
+        };
         let line = match &load.kind {
             LoadKind::Started => format!("started: {}, {took}", self.found.capabilities),
             // Findings may have changed; what is served has not.
             LoadKind::Nothing => "nothing to load".into(),
-            LoadKind::Live => format!("live: {changes}, {took}"),
-            LoadKind::Reloaded => format!("reload: {changes}, {took}"),
+            LoadKind::Live => format!("live: {changes}, {took}{routes}"),
+            LoadKind::Reloaded => {
+                let reasons = listed(load.reasons.iter().cloned());
+                format!("reload: {reasons}, {took}{routes}")
+            }
             LoadKind::Refused { words, origin } => {
                 let by = origin
                     .as_ref()
@@ -147,7 +159,11 @@ impl Teller {
             }
         };
         let nothing = matches!(load.kind, LoadKind::Nothing);
-        let value = self.load_value(&load, &changes);
+        let mut value = self.load_value(&load, &changes);
+        if load.kind.is_loaded() {
+            value["routes"] = json!(touched);
+            self.served = self.model.clone();
+        }
         if !nothing || self.json {
             self.say(line, value)?;
         }
@@ -172,6 +188,7 @@ impl Teller {
             "event": event,
             "revision": load.revision,
             "changes": (!load.plan.is_nothing()).then_some(changes),
+            "reasons": load.reasons,
             "milliseconds": u64::try_from(load.took.as_millis()).unwrap_or(u64::MAX),
         });
         if let Some(how) = how {
@@ -245,6 +262,46 @@ impl Teller {
         }
         Ok(out.flush()?)
     }
+}
+
+/// The routes that another model serves otherwise, by host and path: they came or went, do something
+/// else, or have other endpoints.
+fn touched(old: &Model, new: &Model) -> BTreeSet<String> {
+    let (was, is) = (routes(old), routes(new));
+    let differs = |key: &&Key| match (was.get(*key), is.get(*key)) {
+        (Some(was), Some(is)) => {
+            (&was.action, &was.policy) != (&is.action, &is.policy)
+                || endpoints(old, was) != endpoints(new, is)
+        }
+        _ => true,
+    };
+    let keys: BTreeSet<&Key> = was.keys().chain(is.keys()).collect();
+    let keys = keys.into_iter().filter(differs);
+    keys.map(|(host, path, _)| format!("{host}{path}"))
+        .collect()
+}
+
+/// Host, path and kind of match.
+type Key = (String, String, &'static str);
+
+fn endpoints<'a>(model: &'a Model, route: &Route) -> Vec<Option<&'a Endpoints>> {
+    let of = |name: &UpstreamName| Some(&model.upstreams.get(name)?.endpoints);
+    match &route.action {
+        Action::Forward(forward) => forward.split.upstreams().map(of).collect(),
+        Action::Redirect(_) | Action::Refuse(_) => Vec::new(),
+    }
+}
+
+fn routes(model: &Model) -> BTreeMap<Key, &Route> {
+    let hosts = model.hosts.iter().flat_map(|(host, of)| {
+        let host = host.to_string();
+        of.routes.iter().map(move |route| (host.clone(), route))
+    });
+    let fallback = model.fallback.iter().map(|route| ("*".to_owned(), route));
+    hosts
+        .chain(fallback)
+        .map(|(host, route)| ((host, route.path.to_string(), route.path.kind()), route))
+        .collect()
 }
 
 /// What a served version lacks beside newer ones.

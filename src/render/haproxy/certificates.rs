@@ -1,16 +1,20 @@
-//! The list that says which name gets which certificate.
+//! Lists that say which name gets which certificate.
 
 use std::fmt::Write as _;
 
+use super::CERTIFICATE_LIST;
 use crate::model::Model;
 use crate::model::names::{CertificateId, HostMatch};
-use crate::render::bundle::RenderedRange;
+use crate::render::bundle::{Content, Order, RenderedRange, Table};
 use crate::render::certificate_file;
 
-pub const LIST: &str = "certs.list";
+/// Certificates that are served where no name of the other list fits. HAProxy cannot change these as
+/// it runs, so they have a file of their own.
+pub const DEFAULTS: &str = "defaults.list";
 
 pub struct Certificates {
-    pub list: String,
+    pub defaults: String,
+    pub list: Content,
     pub origins: Vec<RenderedRange>,
 }
 
@@ -36,32 +40,55 @@ pub fn has_default(model: &Model) -> bool {
     !defaults(model).is_empty()
 }
 
-/// One line for each name and certificate, defaults first: a wildcard takes one label, as in hosts.
-/// Names stand in the list, so what a certificate itself names does not count.
+/// One line for each name and certificate: a wildcard takes one label, as in hosts. Names stand in
+/// the list, so what a certificate itself names does not count.
 pub fn write(model: &Model) -> Certificates {
-    let mut list = String::new();
-    let mut origins = Vec::new();
-    let mut count = 0;
-    let mut line = |id: &CertificateId, name: &dyn std::fmt::Display| {
-        let Some(certificate) = model.certificates.get(id) else {
-            return;
-        };
-        count += 1;
-        let _ = writeln!(list, "{} {name}", certificate_file(id));
-        origins.push(RenderedRange {
-            file: LIST.into(),
-            first: count,
-            last: count,
-            origin: certificate.origin.clone(),
-        });
+    let mut lists = Lists {
+        model,
+        origins: Vec::new(),
     };
-    for id in defaults(model) {
-        line(id, &'*');
+    let any: Vec<_> = defaults(model).into_iter().map(|id| (id, "*")).collect();
+    let hosts = model
+        .hosts
+        .iter()
+        .filter(|(name, _)| **name != HostMatch::Any);
+    let named = hosts.flat_map(|(name, host)| host.certificates.iter().map(move |id| (id, name)));
+    Certificates {
+        defaults: lists.print(DEFAULTS, any),
+        list: Content::Table(Table {
+            order: Order::First,
+            text: lists.print(CERTIFICATE_LIST, named),
+        }),
+        origins: lists.origins,
     }
-    for (name, host) in &model.hosts {
-        if *name != HostMatch::Any {
-            host.certificates.iter().for_each(|id| line(id, name));
+}
+
+struct Lists<'a> {
+    model: &'a Model,
+    origins: Vec<RenderedRange>,
+}
+
+impl Lists<'_> {
+    fn print<'a>(
+        &mut self,
+        file: &str,
+        lines: impl IntoIterator<Item = (&'a CertificateId, impl std::fmt::Display)>,
+    ) -> String {
+        let mut text = String::new();
+        let mut count = 0;
+        for (id, name) in lines {
+            let Some(certificate) = self.model.certificates.get(id) else {
+                continue;
+            };
+            count += 1;
+            let _ = writeln!(text, "{} {name}", certificate_file(id));
+            self.origins.push(RenderedRange {
+                file: file.into(),
+                first: count,
+                last: count,
+                origin: certificate.origin.clone(),
+            });
         }
+        text
     }
-    Certificates { list, origins }
 }

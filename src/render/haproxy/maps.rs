@@ -1,10 +1,11 @@
 //! Map files while they are written: lines, and where each one came from.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::patterns;
 use crate::model::diagnostics::Origin;
-use crate::render::bundle::{FileName, RenderedRange};
+use crate::render::bundle::{Content, FileName, Order, RenderedRange, Table};
 
 /// The maps; how each is read is said in `templates/haproxy/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +64,26 @@ fn file(index: usize) -> FileName {
     }
 }
 
+/// Hosts, routes, features, access lists and shares are looked up in trees, the others walked.
+fn order(index: usize) -> Order {
+    const TREES: [Map; 5] = [
+        Map::Hosts,
+        Map::Routes,
+        Map::Features,
+        Map::Access,
+        Map::Shares,
+    ];
+    match TREES.iter().any(|map| map.index() == index) {
+        true => Order::Any,
+        false => Order::First,
+    }
+}
+
 #[derive(Default)]
 struct Lines {
     text: String,
+    /// Of a tree.
+    keys: BTreeSet<String>,
     count: usize,
     ranges: Vec<(usize, usize, Origin)>,
 }
@@ -90,6 +108,10 @@ impl Maps {
         let Some(lines) = self.0.get_mut(map.index()) else {
             return;
         };
+        // Of two lines with one key a tree gives the first.
+        if order(map.index()) == Order::Any && !lines.keys.insert(key.to_owned()) {
+            return;
+        }
         lines.count += 1;
         let _ = writeln!(lines.text, "{key} {value}");
         let line = lines.count;
@@ -100,7 +122,7 @@ impl Maps {
     }
 
     /// Every file, also the empty ones, and where the lines came from.
-    pub fn finish(self) -> (Vec<(FileName, String)>, Vec<RenderedRange>) {
+    pub fn finish(self) -> (Vec<(FileName, Content)>, Vec<RenderedRange>) {
         let mut files = Vec::with_capacity(COUNT);
         let mut origins = Vec::new();
         for (index, lines) in self.0.into_iter().enumerate() {
@@ -116,7 +138,11 @@ impl Maps {
                         origin,
                     }),
             );
-            files.push((name, lines.text));
+            let table = Table {
+                order: order(index),
+                text: lines.text,
+            };
+            files.push((name, Content::Table(table)));
         }
         (files, origins)
     }

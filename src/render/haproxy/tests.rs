@@ -341,6 +341,7 @@ fn origins_lead_to_their_lines() {
             "maps/features.map",
             "upstreams.cfg",
             "certs.list",
+            "defaults.list",
         ];
         if let (true, FileText::Public(text)) = (counted.contains(name), text) {
             let covered: usize = bundle
@@ -412,7 +413,7 @@ fn the_escaper_fails_closed() {
     }
 }
 
-/// The default certificate stands first and takes every name; a host's own stands under its name.
+/// The default certificate takes every name; a host's own stands under its name.
 #[test]
 fn certificates_follow_the_hosts_list() {
     let mut model = one_of_each();
@@ -431,10 +432,9 @@ fn certificates_follow_the_hosts_list() {
     model.default_certificate = Some(default.clone());
     let bundle = rendered(&model);
     assert!(!file(&bundle, CONFIGURATION[0]).contains("strict-sni"));
-    let list = file(&bundle, "certs.list");
     assert_eq!(
-        list.lines().next(),
-        Some(format!("certs/{default}.pem *").as_str())
+        file(&bundle, "defaults.list"),
+        format!("certs/{default}.pem *\n")
     );
     assert!(!format!("{bundle:?}").contains("PRIVATE KEY"));
     assert_eq!(checked(&bundle).unwrap_or(Ok(())), Ok(()));

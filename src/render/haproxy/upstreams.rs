@@ -6,19 +6,22 @@ use askama::Template;
 
 use crate::model::names::UpstreamName;
 use crate::model::{Model, Protocol};
-use crate::render::bundle::{EndpointLine, Piece, Pool, RenderedRange};
+use crate::render::bundle::{Pool, RenderedRange, Section};
 use crate::render::pool;
 
 use super::CONFIGURATION;
+
+/// The named defaults of every backend.
+pub const PROFILE: &str = "vigie-upstream";
 
 #[derive(Template)]
 #[template(path = "haproxy/backend.cfg")]
 struct Backend<'a> {
     name: &'a str,
+    profile: &'a str,
 }
 
 pub struct Upstreams {
-    pub pieces: Vec<Piece>,
     pub pools: BTreeMap<UpstreamName, Pool>,
     pub origins: Vec<RenderedRange>,
 }
@@ -26,43 +29,31 @@ pub struct Upstreams {
 /// All backends belong to one profile: what differs between protocols stands in the server's line,
 /// as it does when a server is added at run time.
 pub fn write(model: &Model) -> Upstreams {
-    let mut pieces = Vec::with_capacity(model.upstreams.len() * 2);
     let mut pools = BTreeMap::new();
     let mut origins = Vec::with_capacity(model.upstreams.len());
-    let mut lines = 0;
     for (name, upstream) in &model.upstreams {
         let backend = Backend {
             name: name.as_str(),
+            profile: PROFILE,
         };
-        let Ok(mut text) = backend.render() else {
+        let Ok(head) = backend.render() else {
             continue;
         };
-        text.push('\n');
-        let count = text.lines().count();
+        let line = pools.len() + 1;
         origins.push(RenderedRange {
             file: CONFIGURATION[1].into(),
-            first: lines + 1,
-            last: lines + count,
+            first: line,
+            last: line,
             origin: upstream.origin.clone(),
         });
-        lines += count;
-        pieces.push(Piece::Text(text));
-        pieces.push(Piece::Endpoints(name.clone()));
-        let line = line(upstream.protocol);
-        pools.insert(name.clone(), pool(upstream, Some(line)));
+        let section = Section {
+            head,
+            before: "  server ".into(),
+            after: options(upstream.protocol).into(),
+        };
+        pools.insert(name.clone(), pool(upstream, Some(section)));
     }
-    Upstreams {
-        pieces,
-        pools,
-        origins,
-    }
-}
-
-fn line(protocol: Protocol) -> EndpointLine {
-    EndpointLine {
-        before: "  server ".into(),
-        after: options(protocol).into(),
-    }
+    Upstreams { pools, origins }
 }
 
 fn options(protocol: Protocol) -> &'static str {

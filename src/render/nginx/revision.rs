@@ -3,7 +3,7 @@
 use askama::Template;
 
 use super::sheet::print;
-use crate::render::bundle::{Bundle, Content, Piece};
+use crate::render::bundle::{Bundle, Content};
 
 /// Where nginx answers, below its working directory (sockets are not relative to the prefix).
 pub const REVISION_SOCKET: &str = "run/revision.sock";
@@ -24,23 +24,17 @@ pub fn stamp(bundle: &mut Bundle) {
     let text = print(&RevisionConf {
         revision: revision.as_str(),
     });
-    let content = Content::Text(vec![Piece::Text(text)]);
+    let content = Content::Text(text);
     bundle.structure.insert(FILE.to_owned(), content);
 }
 
 /// What the private socket answers once this bundle is loaded, before a space and the worker's pid;
 /// empty for a bundle that was never stamped.
 pub fn revision_answer(bundle: &Bundle) -> &str {
-    let Some(Content::Text(pieces)) = bundle.structure.get(FILE) else {
+    let Some(Content::Text(text)) = bundle.structure.get(FILE) else {
         return "";
     };
-    let answer = pieces.iter().find_map(|piece| match piece {
-        Piece::Text(text) => text
-            .split_once("return 200 \"")?
-            .1
-            .split_once(" $pid\\n\"")
-            .map(|(a, _)| a),
-        Piece::Endpoints(_) => None,
-    });
+    let answer = text.split_once("return 200 \"");
+    let answer = answer.and_then(|(_, rest)| Some(rest.split_once(" $pid\\n\"")?.0));
     answer.unwrap_or_default()
 }

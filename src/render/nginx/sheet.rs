@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 
 use crate::model::diagnostics::Origin;
-use crate::render::bundle::{Content, FileName, Piece, RenderedRange};
+use crate::render::bundle::{Content, FileName, RenderedRange};
 
 /// Blocks in the order in which they were added.
 #[derive(Debug, Default)]
@@ -86,7 +86,7 @@ impl Sheets {
             };
             origins.extend(sheet.ranges.into_iter().map(range));
             if !sheet.text.is_empty() {
-                files.insert(file, Content::Text(vec![Piece::Text(sheet.text)]));
+                files.insert(file, Content::Text(sheet.text));
             }
         }
         (files, origins)

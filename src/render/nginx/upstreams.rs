@@ -10,7 +10,7 @@ use super::words::Comment;
 use super::{Placement, roomy};
 use crate::model::names::UpstreamName;
 use crate::model::{Endpoint, Endpoints, Model, Protocol, Upstream};
-use crate::render::bundle::{Bundle, Content, Piece, Pool};
+use crate::render::bundle::{Bundle, Content, Pool};
 use crate::render::pool;
 
 /// What a name without endpoints is answered with: a group address, to which TCP fails at once on any
@@ -168,16 +168,10 @@ pub fn dns_zone(bundle: &Bundle) -> BTreeMap<String, Vec<IpAddr>> {
 /// know wherever it comes from.
 fn asked(bundle: &Bundle) -> impl Iterator<Item = (&str, &str, u16)> {
     let files = bundle.structure.iter();
-    let texts = files
-        .filter(|(file, _)| file.starts_with(FOLDER))
-        .flat_map(|(_, content)| match content {
-            Content::Text(pieces) => pieces.as_slice(),
-            Content::Private(_) => &[],
-        })
-        .filter_map(|piece| match piece {
-            Piece::Text(text) => Some(text),
-            Piece::Endpoints(_) => None,
-        });
+    let texts = files.filter_map(|(file, content)| match content {
+        Content::Text(text) if file.starts_with(FOLDER) => Some(text),
+        _ => None,
+    });
     texts.flat_map(|text| text.lines()).filter_map(|line| {
         let server = line.trim_start().strip_prefix("server ")?;
         let (name, port) = server.split_once(' ')?.0.split_once(':')?;

@@ -91,7 +91,7 @@ fn the_answer_is_the_digest_of_all_else() {
     assert_eq!(answer.len(), 12);
     let mut other = bundle.clone();
     let file = other.structure.get_mut("conf/log.conf").expect("a file");
-    *file = Content::Text(Vec::new());
+    *file = Content::Text(String::new());
     assert_eq!(revision_answer(&other), answer);
     stamp(&mut other);
     assert_ne!(revision_answer(&other), answer);
