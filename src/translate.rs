@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 // In the order of a build.
+mod quarantine;
 mod class;
 mod annotations;
 mod tls;
@@ -29,6 +30,7 @@ use crate::snapshot::{ObjectName, Snapshot};
 pub use annotations::{Annotation, Handling, TABLE as ANNOTATIONS};
 use class::Claimed;
 use ingress::Entry;
+pub use quarantine::{Quarantine, Refused};
 use routes::Routes;
 use service::Upstreams;
 pub use tls::{certificate as certificate_of_pem, of_secret as certificate_of_secret};
@@ -76,14 +78,16 @@ pub enum PathSemantics {
 }
 
 /// What earlier builds and proxies left to know.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Memory {
     /// The last certificate of a Secret that could be used: it stays in use while the Secret cannot.
     pub certificates: BTreeMap<ObjectName, Certificate>,
+    /// Objects that a proxy refused.
+    pub quarantine: Quarantine,
 }
 
 /// What a build gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Translation {
     pub model: Model,
     /// Sorted, without duplicates.
@@ -93,11 +97,13 @@ pub struct Translation {
 
 /// Builds the model of a snapshot.
 pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
-    let mut findings = Vec::new();
+    let quarantine = options.memory.quarantine.pruned(snapshot);
+    let (snapshot, mut findings) = quarantine.apply(snapshot);
+    let snapshot = snapshot.as_ref();
     let mut upstreams = Upstreams::new(snapshot);
 
     let claimed = class::claim(snapshot, &options.classes, &mut findings);
-    let tls = tls::tls(snapshot, options, &claimed, &mut findings);
+    let tls = tls::tls(snapshot, options, &quarantine, &claimed, &mut findings);
     let (canaries, mains): (Vec<&Claimed<'_>>, Vec<&Claimed<'_>>) =
         claimed.iter().partition(|c| c.settings.canary.enabled);
 
@@ -145,6 +151,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         certificates.insert(id.clone(), certificate);
         id
     });
+    memory.quarantine = quarantine;
     findings.sort();
     findings.dedup();
     Translation {

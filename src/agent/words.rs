@@ -25,16 +25,23 @@ impl Refusal {
     /// Reads what a proxy printed about a bundle. The first fatal line is the cause; those after it
     /// only say that the whole was refused.
     pub fn read(output: &str, bundle: &Bundle) -> Self {
-        let lines = || output.lines().map(str::trim).filter(|l| !l.is_empty());
-        let fatal = lines().find_map(|line| {
-            let level = FATAL.iter().find(|level| line.contains(**level))?;
-            line.split_once(level).map(|(_, words)| message(words))
-        });
-        let words = fatal.or_else(|| lines().next_back());
-        let words = words.unwrap_or("it said nothing");
-        let place = find_place(words, bundle);
+        let lines = || output.lines().filter(|line| !line.trim().is_empty());
+        let mut from_fatal = lines().skip_while(|line| fatal_words(line).is_none());
+        let fatal = from_fatal.next().and_then(fatal_words);
+        // HAProxy goes on in lines that are indented.
+        let more = from_fatal.take_while(|line| line.starts_with(' '));
+        let words: Vec<&str> = match fatal {
+            Some(first) => std::iter::once(message(first)).chain(more).collect(),
+            None => lines().next_back().into_iter().collect(),
+        };
+        let words: Vec<&str> = words.into_iter().map(str::trim).collect();
+        let words = match words.is_empty() {
+            true => "it said nothing".to_owned(),
+            false => words.join(" ").trim_end_matches('.').to_owned(),
+        };
+        let place = find_place(&words, bundle);
         Self {
-            words: shorten(words, bundle),
+            words: shorten(&words, bundle),
             place,
         }
     }
@@ -53,14 +60,36 @@ impl Refusal {
     }
 }
 
+/// What follows the level of a line that stops a configuration.
+fn fatal_words(line: &str) -> Option<&str> {
+    let level = FATAL.iter().find(|level| line.contains(**level))?;
+    line.split_once(level).map(|(_, words)| words)
+}
+
 /// Cuts what stands between the level and the message: `1234#1234: *5 ` or `   (1234) : `.
 fn message(words: &str) -> &str {
     let marks = |c: char| c.is_ascii_digit() || " #:()".contains(c);
     words.trim_start_matches(marks)
 }
 
-/// nginx names a place as `in /directory/file:line`, HAProxy as `parsing [file:line]`.
+/// nginx names a place as `in /directory/file:line`, HAProxy as `parsing [file:line]`; where the cause is
+/// in a file that this one names, HAProxy goes on with `at line 2 of file 'file'` or `line 2 in file
+/// 'file'`, and that is the place.
 fn find_place(words: &str, bundle: &Bundle) -> Option<Place> {
+    let named = bundle.structure.keys();
+    let inner = named.clone().find_map(|name| {
+        let quoted = format!(" file '{name}'");
+        let before = &words[..words.find(&quoted)?];
+        let before = before.trim_end_matches(" of").trim_end_matches(" in");
+        let (_, line) = before.rsplit_once("line ")?;
+        let line = line.parse().ok()?;
+        let file = name.clone();
+        Some(Place { file, line })
+    });
+    inner.or_else(|| named_place(words, bundle))
+}
+
+fn named_place(words: &str, bundle: &Bundle) -> Option<Place> {
     let mut found = None;
     for name in bundle.structure.keys() {
         for (start, _) in words.match_indices(name.as_str()) {
@@ -93,13 +122,17 @@ fn shorten(words: &str, bundle: &Bundle) -> String {
             let at = word.rfind(&format!("/{name}"))?;
             Some((at, name))
         });
+        let bare = bundle.structure.keys().any(|name| {
+            let at = word.find(name.as_str());
+            at.is_some_and(|at| word[..at].chars().all(|c| "['\"(".contains(c)))
+        });
         match known.max_by_key(|(_, name)| name.len()) {
-            Some((at, _)) => {
+            Some((at, _)) if !bare => {
                 // `[./haproxy.cfg:6]` is a path too.
                 short.push_str(word[..quote.min(at)].trim_end_matches('.'));
                 short.push_str(&word[at + 1..]);
             }
-            None => short.push_str(word),
+            _ => short.push_str(word),
         }
     }
     short
@@ -211,6 +244,25 @@ mod tests {
         let (_, of_a_server_line) =
             read("[ALERT] (1) : config : parsing [haproxy.cfg:3] : 'server'");
         assert_eq!(of_a_server_line.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn words_of_haproxy_lead_into_the_files_that_others_name() {
+        let (words, field) = read(concat!(
+            "[ALERT]    (32319) : config : parsing [haproxy.cfg:1] : 'bind 127.0.0.1:18443' in section 'frontend' : \n",
+            "  'crt-list' : error processing line 2 in file 'hosts/07.conf' : inconsistencies between private key and certificate loaded 'certs/bad.pem'.\n",
+            "  unable to load SSL private key.\n",
+            "[ALERT]    (32319) : config : Error(s) found in configuration file : haproxy.cfg\n",
+        ));
+        assert!(
+            words.ends_with("'certs/bad.pem'. unable to load SSL private key."),
+            "{words}"
+        );
+        assert_eq!(field.as_deref(), Some("d"));
+        let (_, of_a_map) = read(
+            "[ALERT] (1) : config : parsing [haproxy.cfg:1] : invalid args in converter 'map_regm' : regex '^/(' is invalid (error=missing closing parenthesis, erroffset=3) at line 1 of file 'hosts/07.conf'.",
+        );
+        assert_eq!(of_a_map.as_deref(), Some("c"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod teller;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
@@ -16,11 +17,14 @@ use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
 use super::{FINDINGS, GOOD};
 use crate::agent::driver::{Output as ProxyOutput, Stream};
+use crate::agent::{Load, LoadKind};
+use crate::render::bundle::Revision;
+use crate::snapshot::Snapshot;
 use crate::source::folder::{Folder, Manifests, watch};
 use crate::source::stand_in::{StandIn, stand_in};
 use crate::standalone::find::find;
 use crate::standalone::{Built, Settings, Standalone, Told, build};
-use crate::translate::Memory;
+use crate::translate::{Memory, Refused};
 
 use addresses::Address;
 use teller::Teller;
@@ -96,6 +100,9 @@ async fn serve(args: &RunArgs) -> anyhow::Result<u8> {
         standalone,
         teller,
         memory: Memory::default(),
+        folder: Arc::default(),
+        built: None,
+        good: Arc::default(),
         default_certificate: certificate::self_signed(today())?,
         capabilities: found.capabilities,
     };
@@ -132,6 +139,11 @@ struct Run<'a> {
     standalone: Standalone,
     teller: Teller,
     memory: Memory,
+    folder: Arc<Folder>,
+    /// The latest build, and what it was made of.
+    built: Option<(Revision, Arc<Snapshot>)>,
+    /// What the bundle was made of that runs.
+    good: Arc<Snapshot>,
     default_certificate: crate::model::Certificate,
     capabilities: crate::render::Capabilities,
 }
@@ -139,15 +151,18 @@ struct Run<'a> {
 impl Run<'_> {
     async fn until_done(&mut self, manifests: Manifests) -> anyhow::Result<u8> {
         let mut folders = watch::watch(manifests)?;
-        let folder = folders.borrow_and_update().clone();
-        self.take(&folder).await?;
+        self.folder = folders.borrow_and_update().clone();
+        self.build().await?;
         loop {
             tokio::select! {
                 told = self.standalone.told() => match told {
                     Some(Told::Load(load)) => {
                         let good = load.kind.is_loaded();
-                        self.teller.load(load)?;
-                        if self.args.once {
+                        let again = self.learn(&load);
+                        self.teller.load(load, again)?;
+                        if again {
+                            self.build().await?;
+                        } else if self.args.once {
                             return Ok(if good && !self.teller.has_errors() { GOOD } else { FINDINGS });
                         }
                     }
@@ -155,16 +170,40 @@ impl Run<'_> {
                     None => anyhow::bail!("the agent has ended by itself"),
                 },
                 Ok(()) = folders.changed() => {
-                    let folder = folders.borrow_and_update().clone();
-                    self.take(&folder).await?;
+                    self.folder = folders.borrow_and_update().clone();
+                    self.build().await?;
                 }
             }
         }
     }
 
+    /// Takes what the proxy says of the latest build into the memory of the next one, and says whether
+    /// that one is due. Older builds tell nothing about what is wanted now.
+    fn learn(&mut self, load: &Load) -> bool {
+        let built = self.built.as_ref();
+        let Some((_, snapshot)) = built.filter(|(revision, _)| *revision == load.revision) else {
+            return false;
+        };
+        match &load.kind {
+            LoadKind::Refused { words, origin } => self.memory.quarantine.refused(&Refused {
+                proxy: &self.capabilities.to_string(),
+                words,
+                origin: origin.as_ref(),
+                snapshot,
+                good: &self.good,
+            }),
+            kind if kind.is_loaded() => {
+                self.good = snapshot.clone();
+                self.memory.quarantine.loaded()
+            }
+            _ => false,
+        }
+    }
+
     /// Builds what the manifests say now and has it loaded.
-    async fn take(&mut self, folder: &Folder) -> anyhow::Result<()> {
-        let (snapshot, of_options) = stand_in(&folder.snapshot, &self.backends);
+    async fn build(&mut self) -> anyhow::Result<()> {
+        let (snapshot, of_options) = stand_in(&self.folder.snapshot, &self.backends);
+        let snapshot = Arc::new(snapshot);
         let certificate = Some(self.default_certificate.clone());
         let mut options = self.args.build.options(today(), certificate);
         options.memory = std::mem::take(&mut self.memory);
@@ -174,10 +213,13 @@ impl Run<'_> {
             memory,
         } = build(&snapshot, &options, &self.capabilities);
         self.memory = memory;
-        diagnostics.extend(folder.diagnostics.iter().cloned());
+        diagnostics.extend(self.folder.diagnostics.iter().cloned());
         diagnostics.extend(of_options);
-        self.standalone.load(&model).await?;
-        self.teller.built(&model, diagnostics, folder)
+        let bundle = self.standalone.load(&model).await?;
+        let quarantine = &self.memory.quarantine;
+        self.built = Some((bundle.revision(), quarantine.applied(&snapshot)));
+        let aside = quarantine.set_aside_objects().cloned().collect();
+        self.teller.built(&model, diagnostics, aside, &self.folder)
     }
 }
 

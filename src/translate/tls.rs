@@ -9,6 +9,7 @@ use jiff::ToSpan;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::class::Claimed;
+use super::quarantine::Quarantine;
 use super::{Memory, Options};
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin, references};
 use crate::model::names::{CertificateId, HostMatch, shown};
@@ -39,6 +40,7 @@ struct Use {
 pub fn tls(
     snapshot: &Snapshot,
     options: &Options,
+    quarantine: &Quarantine,
     claimed: &[Claimed<'_>],
     findings: &mut Vec<Diagnostic>,
 ) -> Tls {
@@ -51,7 +53,12 @@ pub fn tls(
         }
     }
     let mut tls = Tls::default();
-    for (secret, uses) in &uses {
+    // Of a Secret that was set aside its own finding tells.
+    let left_out = |secret: &ObjectName| {
+        let object = ObjectRef::new(Kind::Secret, &secret.namespace, &secret.name);
+        quarantine.leaves_out(&object)
+    };
+    for (secret, uses) in uses.iter().filter(|(secret, _)| !left_out(secret)) {
         if let Some(certificate) = usable(snapshot, options, secret, uses, findings) {
             tls.memory
                 .certificates

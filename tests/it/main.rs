@@ -13,3 +13,5 @@ mod golden;
 mod laws;
 mod live;
 mod log;
+mod refused;
+mod run;

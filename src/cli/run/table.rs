@@ -1,9 +1,11 @@
 //! The table of routes: what is asked for, where it goes and whether it works.
 
+use std::collections::BTreeSet;
+
 use comfy_table::{ContentArrangement, Table, presets};
 
 use crate::cli::report::printable;
-use crate::model::diagnostics::Origin;
+use crate::model::diagnostics::ObjectRef;
 use crate::model::names::UpstreamName;
 use crate::model::{Action, Endpoints, Model, Refusal, Route};
 
@@ -21,8 +23,8 @@ pub struct Row {
     pub state: String,
 }
 
-/// Rows of a model, in its order. `refused` is what the proxy's own check complained about.
-pub fn rows(model: &Model, refused: Option<&Origin>) -> Vec<Row> {
+/// Rows of a model, in its order. `aside` are the objects that the proxy refused.
+pub fn rows(model: &Model, aside: &BTreeSet<ObjectRef>) -> Vec<Row> {
     let hosts = model.hosts.iter().flat_map(|(host, of)| {
         let host = host.to_string();
         of.routes.iter().map(move |route| (host.clone(), route))
@@ -30,11 +32,11 @@ pub fn rows(model: &Model, refused: Option<&Origin>) -> Vec<Row> {
     let fallback = model.fallback.iter().map(|route| ("*".into(), route));
     hosts
         .chain(fallback)
-        .map(|(host, route)| row(model, host, route, refused))
+        .map(|(host, route)| row(model, host, route, aside))
         .collect()
 }
 
-fn row(model: &Model, host: String, route: &Route, refused: Option<&Origin>) -> Row {
+fn row(model: &Model, host: String, route: &Route, aside: &BTreeSet<ObjectRef>) -> Row {
     let (backend, endpoints, state) = match &route.action {
         Action::Forward(forward) => forwarded(model, &forward.split.primary),
         Action::Redirect(redirect) => {
@@ -49,17 +51,15 @@ fn row(model: &Model, host: String, route: &Route, refused: Option<&Origin>) -> 
             (String::new(), String::new(), why.into())
         }
     };
-    let complained = refused.is_some_and(|origin| origin.object == route.origin.object);
     Row {
         host,
         path: route.path.to_string(),
         kind: route.path.kind(),
         backend,
         endpoints,
-        state: if complained {
-            "refused by the proxy".into()
-        } else {
-            state
+        state: match aside.contains(&route.origin.object) {
+            true => format!("{state} (an earlier version: the proxy refuses the last)"),
+            false => state,
         },
     }
 }

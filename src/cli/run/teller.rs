@@ -14,7 +14,7 @@ use crate::agent::driver::Found;
 use crate::agent::resolve::NameProblem;
 use crate::agent::{Load, LoadKind};
 use crate::cli::report::{Report, colour, printable, summary};
-use crate::model::diagnostics::{Diagnostic, Origin, Severity};
+use crate::model::diagnostics::{Diagnostic, ObjectRef, Origin, Severity};
 use crate::model::names::UpstreamName;
 use crate::model::{Action, Endpoints, Model, Route};
 use crate::plan::listed;
@@ -29,6 +29,8 @@ pub struct Teller {
     ready: bool,
     labels: BTreeMap<UpstreamName, String>,
     model: Model,
+    /// Objects that the proxy refused.
+    aside: BTreeSet<ObjectRef>,
     /// What was served when a load was told last.
     served: Model,
     told_rows: Vec<Row>,
@@ -58,6 +60,7 @@ impl Teller {
             ready: false,
             labels: BTreeMap::new(),
             model: Model::default(),
+            aside: BTreeSet::new(),
             served: Model::default(),
             told_rows: Vec::new(),
             findings: Findings::default(),
@@ -91,6 +94,7 @@ impl Teller {
         &mut self,
         model: &Model,
         diagnostics: Vec<Diagnostic>,
+        aside: BTreeSet<ObjectRef>,
         folder: &Folder,
     ) -> anyhow::Result<()> {
         let report = Report::new(&diagnostics, &folder.locations);
@@ -110,17 +114,15 @@ impl Teller {
         // Names of upstreams that are gone are still told of.
         self.labels.extend(labels);
         self.model = model.clone();
+        self.aside = aside;
         Ok(())
     }
 
-    pub fn load(&mut self, load: Load) -> anyhow::Result<()> {
-        let refused = match &load.kind {
-            LoadKind::Refused { origin, .. } => origin.clone(),
-            _ => None,
-        };
-        let tells_routes = load.kind.is_loaded() || matches!(load.kind, LoadKind::Refused { .. });
-        if tells_routes {
-            self.routes(refused.as_ref())?;
+    /// `again` where another build follows, which tells more.
+    pub fn load(&mut self, load: Load, again: bool) -> anyhow::Result<()> {
+        let refused = matches!(load.kind, LoadKind::Refused { .. });
+        if (load.kind.is_loaded() || refused) && !again {
+            self.routes()?;
         }
         let changes = load.plan.summary(|name| match self.labels.get(name) {
             Some(label) => label.clone(),
@@ -145,10 +147,13 @@ impl Teller {
                 let by = origin
                     .as_ref()
                     .map(|o| format!(" ({}, {})", o.object, o.field));
-                format!(
-                    "refused: {words}{}; what ran goes on",
-                    by.unwrap_or_default()
-                )
+                let by = by.unwrap_or_default();
+                let aside = match (again, origin) {
+                    (true, Some(_)) => "; it is set aside, all else is loaded",
+                    (true, None) => "; the object at fault is sought, what ran goes on",
+                    (false, _) => "; what ran goes on",
+                };
+                format!("refused: {words}{by}{aside}")
             }
             LoadKind::Failed { words } => format!("failed: {words}; it is tried again"),
             LoadKind::Ended { words } => {
@@ -205,8 +210,8 @@ impl Teller {
     }
 
     /// The table and the findings, where they differ from what was told last.
-    fn routes(&mut self, refused: Option<&Origin>) -> anyhow::Result<()> {
-        let rows = rows(&self.model, refused);
+    fn routes(&mut self) -> anyhow::Result<()> {
+        let rows = rows(&self.model, &self.aside);
         if rows != self.told_rows {
             let table = match rows.is_empty() {
                 true => "no routes".into(),

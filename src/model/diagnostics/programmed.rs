@@ -124,13 +124,19 @@ pub fn redirect_loop_risk(origin: Origin) -> Diagnostic {
     )
 }
 
-/// `words` are the proxy's own.
-pub fn config_rejected(origin: Origin, proxy: &str, words: &str) -> Diagnostic {
+/// `words` are the proxy's own; `is_kept` where an earlier version of the object is served instead.
+pub fn config_rejected(origin: Origin, proxy: &str, words: &str, is_kept: bool) -> Diagnostic {
+    let instead = match is_kept {
+        true => "its last version that was accepted stays in use",
+        false => "it is left out",
+    };
     Diagnostic::new(
         Code::RH302,
         origin,
-        format!("{proxy} refused the configuration: {words}. The running configuration stays."),
-        "Correct the field that it points at.",
+        format!(
+            "{proxy} refuses this object: {words}. It is set aside: {instead}. All others are served."
+        ),
+        "Correct what these words point at. The object is tried again when it changes.",
     )
 }
 
