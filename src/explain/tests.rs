@@ -1,0 +1,259 @@
+use super::path::normalised;
+use super::*;
+use crate::model::diagnostics::{FieldPath, Kind, ObjectRef};
+use crate::model::names::{HostName, PathRegex, RoutePath};
+use crate::model::{AccessList, Action, BodyLimit, Host, PathMatch, Redirect, Refusal, Timeouts};
+
+fn route(host: &str, path: PathMatch, number: usize) -> Route {
+    let object = ObjectRef::new(Kind::Ingress, "default", "shop");
+    let field = FieldPath::new("spec.rules[0].http.paths").index(number);
+    Route {
+        id: RouteId::new(host, path.kind(), &path.to_string()),
+        path,
+        action: Action::Refuse(Refusal::BackendNotFound),
+        policy: Policy {
+            https_redirect: None,
+            hsts: None,
+            timeouts: Timeouts::default(),
+            body_limit: BodyLimit::default(),
+            access: None,
+        },
+        origin: Origin::new(object, field),
+    }
+}
+
+/// `=/x` is exact, `/x` a prefix, `/x*` one of characters, `~/x` an expression.
+fn path(text: &str) -> PathMatch {
+    let literal = |text: &str| text.parse::<RoutePath>().unwrap();
+    match text.split_at(1) {
+        ("=", path) => PathMatch::Exact(literal(path)),
+        ("~", path) => PathMatch::Regex(PathRegex::heeding_case(path).unwrap()),
+        _ => match text.strip_suffix('*') {
+            Some(path) => PathMatch::PlainPrefix(literal(path)),
+            None => PathMatch::Prefix(literal(text)),
+        },
+    }
+}
+
+fn model(hosts: &[(&str, &[&str])]) -> Model {
+    let mut model = Model::default();
+    for (host, paths) in hosts {
+        let routes = paths.iter().enumerate();
+        let host_of = Host {
+            certificates: Vec::new(),
+            routes: routes.map(|(at, p)| route(host, path(p), at)).collect(),
+        };
+        model.hosts.insert(host.parse().unwrap(), host_of);
+    }
+    model
+}
+
+fn asked(model: &Model, url: &str) -> Explanation {
+    explain(model, &Request::get(url.parse().unwrap()))
+}
+
+fn taken(model: &Model, url: &str) -> String {
+    match asked(model, url).rule {
+        Some(rule) => format!("{} {}", rule.kind, rule.path),
+        None => "nothing".to_owned(),
+    }
+}
+
+#[test]
+fn paths_are_looked_up_as_both_proxies_do() {
+    for (sent, looked_up) in [
+        ("/", "/"),
+        ("/%61dmin", "/admin"),
+        ("//admin", "/admin"),
+        ("///admin//x", "/admin/x"),
+        ("/./admin", "/admin"),
+        ("/%2E/admin", "/admin"),
+        ("/x/%2e%2E/admin", "/admin"),
+        ("/x//../admin", "/admin"),
+        ("/x%2F..%2Fadmin", "/admin"),
+        ("/admin%2Fx", "/admin/x"),
+        ("/admin/.", "/admin/"),
+        ("/admin/x/..", "/admin/"),
+        ("/admin/..", "/"),
+        ("/%2561dmin", "/%61dmin"),
+        ("/x/%252e%252e/admin", "/x/%2e%2e/admin"),
+        ("/x/..;/admin", "/x/..;/admin"),
+        ("/...", "/..."),
+        ("/admin%3Fx", "/admin?x"),
+        ("/admin/", "/admin/"),
+    ] {
+        let found = normalised(sent).unwrap();
+        assert_eq!(String::from_utf8(found).unwrap(), looked_up, "{sent}");
+    }
+    for sent in [
+        "/..",
+        "/x/../..",
+        "/%2e%2e/x",
+        "/%",
+        "/%6",
+        "/%zz",
+        "/a%00",
+        "/x%2F..%2F..%2F",
+    ] {
+        assert!(normalised(sent).is_err(), "{sent}");
+    }
+}
+
+#[test]
+fn the_best_path_takes_and_the_others_say_why_not() {
+    let model = model(&[("a.test", &["=/api", "/", "/api", "/api/v1", "/apis*"])]);
+    for (url, rule) in [
+        ("http://a.test/api", "exact /api"),
+        ("http://a.test/api/", "prefix /api"),
+        ("http://a.test/api/v1", "prefix /api/v1"),
+        ("http://a.test/api/v12", "prefix /api"),
+        ("http://a.test/apis/x", "plain-prefix /apis"),
+        ("http://a.test/apisx", "plain-prefix /apis"),
+        ("http://a.test/ap", "prefix /"),
+        ("http://A.test.:81//%61pi", "exact /api"),
+    ] {
+        assert_eq!(taken(&model, url), rule, "{url}");
+    }
+    let explanation = asked(&model, "http://a.test/api/v12");
+    let why: Vec<String> = explanation
+        .candidates
+        .iter()
+        .map(|c| format!("{} {}: {}", c.kind, c.path, c.why))
+        .collect();
+    assert_eq!(
+        why,
+        [
+            "exact /api: it takes that path only",
+            "prefix /api/v1: it takes /api/v1 and what follows /api/v1/",
+            "prefix /api: the longest prefix of the path",
+            "plain-prefix /apis: the path does not begin with it",
+            "prefix /: it matches too, but says less of the path",
+        ]
+    );
+}
+
+#[test]
+fn the_first_expression_that_matches_takes_and_five_routes_are_told_at_most() {
+    let model = model(&[(
+        "a.test",
+        &["~/item/[0-9]+", "~/item", "~/a", "~/b", "~/c", "~/d", "~/"],
+    )]);
+    assert_eq!(taken(&model, "http://a.test/item/1"), "regex /item/[0-9]+");
+    assert_eq!(taken(&model, "http://a.test/item/x"), "regex /item");
+    assert_eq!(taken(&model, "http://a.test/x"), "regex /");
+    let explanation = asked(&model, "http://a.test/item/x");
+    assert_eq!((explanation.candidates.len(), explanation.others), (5, 2));
+    assert_eq!(explanation.candidates[0].place, Place::Apart);
+    assert_eq!(explanation.candidates[1].place, Place::Taken);
+}
+
+#[test]
+fn a_host_that_is_known_takes_the_request_even_without_a_path_for_it() {
+    let model = model(&[("a.test", &["/api"]), ("*.test", &["/"]), ("", &["/"])]);
+    assert_eq!(taken(&model, "http://a.test/x"), "nothing");
+    assert_eq!(taken(&model, "http://b.test/x"), "prefix /");
+    let host = asked(&model, "http://a.test/x").host;
+    let states: Vec<_> = host.tried.iter().map(|tried| tried.state).collect();
+    assert_eq!(
+        states,
+        [HostState::Taken, HostState::Behind, HostState::Behind]
+    );
+    let below = asked(&model, "http://a.b.test/").host;
+    assert_eq!(below.taken, Some(HostMatch::Any));
+    assert_eq!(
+        asked(&model, "http://[::1]/").host.taken,
+        Some(HostMatch::Any)
+    );
+}
+
+#[test]
+fn a_host_that_nothing_names_is_told_the_names_like_it() {
+    let model = model(&[
+        ("shop.example.com", &["/"]),
+        ("*.api.test", &["/"]),
+        ("other.org", &["/"]),
+    ]);
+    for (url, near) in [
+        ("http://shpo.example.com/", "shop.example.com"),
+        ("http://www.shop.example.com/", "shop.example.com"),
+        ("http://a.b.api.test/", "*.api.test"),
+        ("http://api.test/", "*.api.test"),
+    ] {
+        let nearest = asked(&model, url).host.nearest;
+        assert_eq!(nearest, [near.parse::<HostMatch>().unwrap()], "{url}");
+    }
+    assert!(
+        asked(&model, "http://quite.different/")
+            .host
+            .nearest
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_redirect_to_https_comes_before_all_else_and_is_followed() {
+    let mut model = model(&[("a.test", &["/"])]);
+    let host = HostMatch::Exact("a.test".parse::<HostName>().unwrap());
+    let route = &mut model.hosts.get_mut(&host).unwrap().routes[0];
+    route.policy.https_redirect = Some(crate::model::HttpsRedirect {
+        code: crate::model::names::StatusCode::PERMANENT_REDIRECT,
+        strip_trailing_slash: true,
+    });
+    route.policy.access = Some(AccessList {
+        deny: vec!["10.0.0.0/8".parse().unwrap()],
+        allow: Vec::new(),
+    });
+    route.action = Action::Redirect(Redirect {
+        location: "/moved$request_uri".parse().unwrap(),
+        code: crate::model::names::StatusCode::FOUND,
+    });
+    let mut request = Request::get("http://a.test/x/?y=/".parse().unwrap());
+    request.client = Some([10, 1, 2, 3].into());
+    let explanation = explain(&model, &request);
+    assert_eq!(explanation.outcome.status(), Some(308));
+    assert_eq!(explanation.outcome.location(), Some("https://a.test/x/?y="));
+    let then = explanation.then.unwrap();
+    assert_eq!(then.outcome, Outcome::Forbidden);
+    request.client = Some(std::net::Ipv6Addr::LOCALHOST.into());
+    let explanation = explain(&model, &request);
+    let then = explanation.then.as_ref().unwrap();
+    assert_eq!(then.outcome.location(), Some("/moved/x/?y="));
+    assert!(explanation.works());
+    let challenge = asked(&model, "http://a.test/.well-known/acme-challenge/x");
+    assert_eq!(challenge.outcome.status(), Some(302));
+}
+
+#[test]
+fn urls_are_taken_apart_and_never_changed() {
+    let url: Url = "HTTPS://Shop.test:8443//a%20b/é?x=/..#top".parse().unwrap();
+    assert_eq!(
+        url.to_string(),
+        "https://Shop.test:8443//a%20b/%C3%A9?x=/.."
+    );
+    assert_eq!(Request::get(url).host(), "shop.test");
+    assert_eq!("http://a.test?x".parse::<Url>().unwrap().target(), "/?x");
+    for (raw, found) in [
+        ("shop.test/x", "has no scheme; write http:// or https://"),
+        (
+            "ftp://shop.test/",
+            "its scheme is \"ftp\"; http and https are allowed",
+        ),
+        ("http:///x", "it has no host"),
+        ("http://a@b/", "it holds a user name"),
+        ("http://a..b/", "an empty label"),
+        ("http://a:0/", "its port is \"0\"; 1 to 65535 are allowed"),
+        ("http://a:x/", "its port is \"x\""),
+        ("http://é.test/", "xn-- form"),
+        ("http://a/b c", "percent-encode it: %20"),
+        ("http://a/\u{1b}[2J", "percent-encode it: %1B"),
+    ] {
+        let error = raw.parse::<Url>().unwrap_err().to_string();
+        assert!(error.contains(found), "{raw}: {error}");
+        assert!(!error.contains('\u{1b}'));
+    }
+    assert_eq!("X-A:  b: c ".parse::<Header>().unwrap().value, "b: c");
+    for raw in ["X-A", "X A: b", ": b", "X-A: \r\nb"] {
+        let error = raw.parse::<Header>();
+        assert!(error.is_err() == (raw != "X-A: \r\nb"), "{raw:?}");
+    }
+}
