@@ -1,9 +1,10 @@
 //! `vigie explain`: which rule takes a URL, why, and what becomes of the request, step by step; and
-//! whether the proxy that runs says the same.
+//! whether the proxy that runs says the same. Exit codes: 0 the URL works, 1 it does not, 2 misuse.
 
 mod ask;
 mod running;
 mod text;
+mod sentence;
 
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
@@ -46,7 +47,7 @@ pub struct ExplainArgs {
     client: Option<IpAddr>,
 
     /// Send the request to the proxy that listens there, and compare its answer
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = ask_address)]
     ask: Option<SocketAddr>,
 
     #[arg(long, default_value = "text", value_name = "FORM")]
@@ -95,7 +96,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
         Output::Text => {
             let said = text::text(&model, &explanation, &proxies);
             let findings = report.text(colour(out.is_terminal()));
-            let sentence = text::sentence(&explanation);
+            let sentence = sentence::sentence(&explanation);
             write!(out, "{said}\n{findings}{sentence}\n")?;
         }
         Output::Json => {
@@ -119,6 +120,16 @@ impl ExplainArgs {
             client: self.client,
         }
     }
+}
+
+fn ask_address(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost").unwrap_or(text);
+    let full = match local.starts_with(':') {
+        true => format!("127.0.0.1{local}"),
+        false => text.to_owned(),
+    };
+    let address = full.parse();
+    address.map_err(|_| "write an address and a port, as 127.0.0.1:8080 or :8080".to_owned())
 }
 
 struct Built {

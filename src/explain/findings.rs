@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::{Explanation, Outcome};
 use crate::model::diagnostics::{Code, Diagnostic, Kind, ObjectRef, Origin};
 use crate::model::names::HostMatch;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ObjectName, Snapshot};
 
 /// Findings on what the request meets: its route and that route's canaries, Services and
 /// certificates. Where nothing takes it, those on every Ingress that names the host: one of them was
@@ -15,13 +15,17 @@ pub fn concerning(
     snapshot: &Snapshot,
     findings: &[Diagnostic],
 ) -> Vec<Diagnostic> {
-    let met = met(explanation);
-    let naming = naming(snapshot, &explanation.host.asked);
+    if explanation.path.looked_up.is_none() {
+        return Vec::new();
+    }
+    let host = &explanation.host.asked;
+    let (met, naming) = (met(explanation), naming(snapshot, host));
     let astray = explanation.rule.as_ref().is_none_or(|r| r.host.is_none());
     let concerns = |finding: &&Diagnostic| {
-        let named = naming.contains(&finding.origin.object);
-        let lost = finding.code == Code::RH306;
-        named && (astray || lost) || met.iter().any(|origin| touches(&finding.origin, origin))
+        let origin = &finding.origin;
+        let named = naming.contains(&origin.object) && (astray || finding.code == Code::RH306);
+        let touched = || met.iter().any(|met| touches(origin, met));
+        (named || touched()) && !is_of_other_tls(origin, snapshot, host)
     };
     findings.iter().filter(concerns).cloned().collect()
 }
@@ -63,23 +67,40 @@ fn rule(field: &str) -> Option<&str> {
     end.and_then(|at| field.get(..=at))
 }
 
-/// Ingresses with a rule for the host, whoever serves them.
-fn naming(snapshot: &Snapshot, host: &str) -> BTreeSet<ObjectRef> {
-    let takes = |raw: &str| match raw.parse() {
+/// Whether it stands in an entry of spec.tls that speaks for other hosts.
+fn is_of_other_tls(origin: &Origin, snapshot: &Snapshot, host: &str) -> bool {
+    let rest = origin.field.as_str().strip_prefix("spec.tls[");
+    let entry = || {
+        let at: usize = rest?.split(']').next()?.parse().ok()?;
+        let object = &origin.object;
+        let name = ObjectName::new(&*object.namespace, &*object.name);
+        let tls = snapshot.ingresses.get(&name)?.spec.as_ref()?.tls.as_ref()?;
+        tls.get(at)?.hosts.as_ref()
+    };
+    entry().is_some_and(|hosts| !hosts.is_empty() && !hosts.iter().any(|raw| takes(raw, host)))
+}
+
+/// Whether a rule's host, as written, takes a name.
+fn takes(raw: &str, host: &str) -> bool {
+    match raw.parse() {
         Ok(HostMatch::Exact(name)) => name.as_str() == host,
         Ok(HostMatch::Wildcard(rest)) => host
             .split_once('.')
             .is_some_and(|(_, of_host)| of_host == rest.as_str()),
         Ok(HostMatch::Any) => true,
         Err(_) => raw.eq_ignore_ascii_case(host),
-    };
+    }
+}
+
+/// Ingresses with a rule for the host, whoever serves them.
+fn naming(snapshot: &Snapshot, host: &str) -> BTreeSet<ObjectRef> {
     let naming = snapshot.ingresses.iter().filter(|(_, ingress)| {
         let spec = ingress.spec.as_ref();
         let rules = spec.and_then(|spec| spec.rules.as_ref());
         rules
             .into_iter()
             .flatten()
-            .any(|rule| takes(rule.host.as_deref().unwrap_or_default()))
+            .any(|rule| takes(rule.host.as_deref().unwrap_or_default(), host))
     });
     naming
         .map(|(name, _)| ObjectRef::new(Kind::Ingress, &name.namespace, &name.name))

@@ -11,7 +11,7 @@ use super::split::{self, RuleTried, Way};
 use crate::model::names::StatusCode;
 use crate::model::{Action, Forward, Model, Refusal, Route};
 
-/// Below it neither a redirect to https nor a guard stands (the model's [`Policy`](crate::model::Policy)).
+/// Requests below it are not sent to https.
 const CHALLENGES: &[u8] = b"/.well-known/acme-challenge/";
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -125,8 +125,7 @@ pub fn outcome(
     }
 }
 
-/// Whether a redirect to https would spare the path.
-pub fn is_challenge(path: &PathStep) -> bool {
+fn is_challenge(path: &PathStep) -> bool {
     path.octets.starts_with(CHALLENGES)
 }
 

@@ -257,3 +257,97 @@ fn urls_are_taken_apart_and_never_changed() {
         assert!(error.is_err() == (raw != "X-A: \r\nb"), "{raw:?}");
     }
 }
+
+/// A split with a rule by header, one by cookie, and a share.
+fn split() -> crate::model::Split {
+    use crate::model::names::{HeaderName, HeaderValue, UpstreamName};
+    use crate::model::{Share, Split, SplitField, SplitRule, ValueMatch};
+    let name = |service| UpstreamName::new("default", service, "80", "http");
+    let origin = route("", path("/"), 0).origin;
+    let rule = |field, service| SplitRule {
+        field,
+        value: ValueMatch::Exact(HeaderValue::always()),
+        upstream: name(service),
+        origin: origin.clone(),
+    };
+    Split {
+        primary: name("main"),
+        rules: vec![
+            rule(
+                SplitField::Header(HeaderName::header("X-Canary").unwrap()),
+                "by-header",
+            ),
+            rule(
+                SplitField::Cookie(HeaderName::cookie("try").unwrap()),
+                "by-cookie",
+            ),
+        ],
+        shares: vec![Share {
+            upstream: name("by-share"),
+            parts: 2_500,
+            origin: origin.clone(),
+        }],
+    }
+}
+
+#[test]
+fn headers_decide_before_cookies_and_cookies_before_shares() {
+    let shares = "main 7500, by-share 2500";
+    for (headers, ways) in [
+        (
+            &["X-Canary: always", "Cookie: try=always"] as &[&str],
+            "by-header 10000",
+        ),
+        (
+            &["x-canary: never", "cookie: a=b; try=always"],
+            "by-cookie 10000",
+        ),
+        (&["x-canary: always", "x-canary: always"], shares),
+        (&["cookie: try=never; try=always"], shares),
+        (&["cookie: Try=always", "x-other: always"], shares),
+        (&[], shares),
+    ] {
+        let mut request = Request::get("http://a.test/".parse().unwrap());
+        request.headers = headers.iter().map(|h| h.parse().unwrap()).collect();
+        let (_, found) = super::split::split(&Model::default(), &split(), &request);
+        let found: Vec<String> = found
+            .iter()
+            .map(|way| {
+                let name = way.name.as_str().split_once("-default-").unwrap().1;
+                format!("{} {}", name.trim_end_matches("-80"), way.parts)
+            })
+            .collect();
+        assert_eq!(found.join(", "), ways, "{headers:?}");
+    }
+}
+
+#[test]
+fn a_trusted_proxy_in_front_is_believed_about_client_and_scheme() {
+    let mut listeners = crate::model::Listeners {
+        proxy_protocol: false,
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+    };
+    let mut request = Request::get("http://a.test/".parse().unwrap());
+    request.headers = [
+        "X-Forwarded-For: 1.1.1.1, 2.2.2.2, 10.0.0.9",
+        "X-Forwarded-Proto: HTTPS",
+    ]
+    .map(|header| header.parse().unwrap())
+    .into();
+    let mut seen = |listeners: &crate::model::Listeners, from: [u8; 4]| {
+        request.client = Some(from.into());
+        let client = super::client::client(listeners, &request);
+        (
+            client.address.unwrap().to_string(),
+            client.scheme,
+            client.believed,
+        )
+    };
+    let told = ("2.2.2.2".to_owned(), Scheme::Https, true);
+    assert_eq!(seen(&listeners, [10, 0, 0, 1]), told);
+    let own = ("9.0.0.1".to_owned(), Scheme::Http, false);
+    assert_eq!(seen(&listeners, [9, 0, 0, 1]), own);
+    listeners.proxy_protocol = true;
+    let named = ("10.0.0.1".to_owned(), Scheme::Http, false);
+    assert_eq!(seen(&listeners, [10, 0, 0, 1]), named);
+}

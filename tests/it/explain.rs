@@ -1,10 +1,17 @@
 //! What `vigie explain` says beforehand is what the cases expect of both real proxies.
 
+mod command;
+
+use std::fmt::Write as _;
+use std::path::Path;
+
 use vigie::explain::{Explanation, Forwarded, Outcome, Request, Url, explain};
 use vigie::model::{Endpoints, Model};
+use vigie::render::ProxyKind;
 
 use crate::case;
-use crate::support::expect::Plain;
+use crate::serve::Served;
+use crate::support::expect::{self, Expectations, Plain};
 
 /// What an endpoint that is there may make a proxy answer all the same.
 const OF_ENDPOINTS: [u16; 3] = [502, 503, 504];
@@ -85,4 +92,195 @@ fn reaches(forwarded: &Forwarded, backend: &str) -> bool {
             // Whatever its name resolves to.
             Endpoints::Name { .. } => true,
         })
+}
+
+/// Hosts of every kind of path, each path with an endpoint of its own.
+const HOSTS: [(&str, &[(&str, &str)]); 7] = [
+    (
+        "both",
+        &[("Exact", "/foo"), ("Prefix", "/foo"), ("Prefix", "/")],
+    ),
+    ("slash", &[("Prefix", "/foo/"), ("Exact", "/foo/")]),
+    ("deep", &[("Prefix", "/foo/bar"), ("Exact", "/foo/b@r;x")]),
+    (
+        "plain",
+        &[
+            ("ImplementationSpecific", "/foo"),
+            ("ImplementationSpecific", "/foo/bar"),
+        ],
+    ),
+    (
+        "mixed",
+        &[
+            ("Prefix", "/foo"),
+            ("ImplementationSpecific", "/fo"),
+            ("Exact", "/foo/bar"),
+        ],
+    ),
+    (
+        "bytes",
+        &[("Prefix", "/é"), ("ImplementationSpecific", "/a%20")],
+    ),
+    (
+        "regex",
+        &[
+            ("ImplementationSpecific", "/foo/[a-z]+$"),
+            ("ImplementationSpecific", "/(a|é)."),
+        ],
+    ),
+];
+
+const SPELLINGS: [&str; 56] = [
+    "/",
+    "/foo",
+    "/foo/",
+    "/foo/bar",
+    "/foo/bar/",
+    "/foobar",
+    "/fo",
+    "/fob",
+    "/FOO",
+    "/foo/BAR",
+    "//foo",
+    "/foo//",
+    "/foo//bar",
+    "/foo/./bar",
+    "/foo/.",
+    "/foo/..",
+    "/foo/../foo",
+    "/x/../foo",
+    "/%66oo",
+    "/%46oo",
+    "/foo%2Fbar",
+    "/foo%2fbar",
+    "/%2Ffoo",
+    "/foo%2F",
+    "/foo%2F..%2Ffoo",
+    "/foo/%2e%2e/foo",
+    "/foo/%2e",
+    "/%2e/foo",
+    "/foo/..%2ffoo",
+    "/foo/bar/..",
+    "/foo/b%40r%3Bx",
+    "/foo/b@r;x",
+    "/foo;x",
+    "/foo%3B",
+    "/foo%20",
+    "/foo%3Fbar",
+    "/foo%23",
+    "/foo?/../x",
+    "/foo?",
+    "/foo%25",
+    "/%2566oo",
+    "/.foo",
+    "/..foo",
+    "/foo..",
+    "/...",
+    "/%C3%A9",
+    "/%c3%a9/x",
+    "/%C3%A9x",
+    "/%E9",
+    "/a%20b",
+    "/a%2Fb",
+    "/ab",
+    "/..",
+    "/foo/../../foo",
+    "/%",
+    "/%00",
+];
+
+fn spelled(semantics: &str) -> String {
+    let mut text = format!(
+        "
+apiVersion: networking.k8s.io/v1
+kind: IngressClass
+metadata: {{name: vigie}}
+spec: {{controller: {semantics}}}
+"
+    );
+    for (host, paths) in HOSTS {
+        let regex = host == "regex";
+        let paths = paths.iter().enumerate().map(|(number, (kind, path))| {
+            format!("\n      - {{path: '{path}', pathType: {kind}, backend: {{service: {{name: s{number}, port: {{number: 80}}}}}}}}")
+        });
+        let paths: String = paths.collect();
+        text.push_str(&format!(
+            "---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {{name: {host}, annotations: {{vigie.dev/use-regex: '{regex}'}}}}
+spec:
+  ingressClassName: vigie
+  rules:
+  - host: {host}.test
+    http:
+      paths:{paths}
+"
+        ));
+    }
+    for number in 0..3 {
+        text.push_str(&format!(
+            "---
+apiVersion: v1
+kind: Service
+metadata: {{name: s{number}}}
+spec: {{ports: [{{port: 80}}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {{name: s{number}, labels: {{kubernetes.io/service-name: s{number}}}}}
+addressType: IPv4
+ports: [{{port: 8080}}]
+endpoints: [{{addresses: [127.1.0.{}]}}]
+",
+            number + 1
+        ));
+    }
+    text
+}
+
+/// What explanations foresee, written as a case would.
+fn foreseen(model: &Model) -> String {
+    let mut text = "requests:\n".to_owned();
+    for (host, _) in HOSTS {
+        for spelling in SPELLINGS {
+            let url = format!("http://{host}.test{spelling}");
+            let explanation = explain(model, &Request::get(url.parse().expect("a URL")));
+            let outcome = &explanation.outcome;
+            let backend = match outcome {
+                Outcome::Forwarded(forwarded) => forwarded.ways[0].upstream.as_ref(),
+                _ => None,
+            };
+            let backend = backend.map(|upstream| match &upstream.endpoints {
+                Endpoints::Addresses(all) => all[0].to_string(),
+                Endpoints::Name { .. } => String::new(),
+            });
+            text.push_str(&format!(
+                "- get: '{url}'\n  expect: {{status: {}, backend: {}}}\n",
+                outcome.status().unwrap_or(200),
+                backend.unwrap_or("null".to_owned())
+            ));
+        }
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_spelling_of_a_path_is_explained_as_both_proxies_take_it() {
+    let mut wrong = String::new();
+    for semantics in ["vigie.dev/ingress-controller", "k8s.io/ingress-nginx"] {
+        let model = case::of_text(&spelled(semantics)).translate().0.model;
+        assert_eq!(model.hosts.len(), HOSTS.len(), "{semantics}");
+        let text = foreseen(&model);
+        let expect = Expectations::parse(&text, Path::new("")).expect("it can be read");
+        let _backends = expect::start_backends(&expect).expect("they start");
+        for proxy in ProxyKind::ALL {
+            let served = Served::start(&model, proxy).await.expect("it is served");
+            for failure in served.ask(&expect).await {
+                let _ = writeln!(wrong, "{semantics}: {failure}");
+            }
+            served.stop().await;
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
 }

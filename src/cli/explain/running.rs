@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ask::{Agreement, Said};
-use crate::explain::{Explanation, Rule};
+use crate::explain::{Explanation, Rule, Scheme};
 use crate::model::names::RoutePath;
 use crate::render::haproxy::ADMIN_SOCKET;
 use crate::standalone::state;
@@ -43,7 +43,7 @@ fn unasked(words: String) -> Said {
 fn ask_run(run: &Path, explanation: &Explanation) -> Said {
     let socket = run.join(ADMIN_SOCKET);
     if !socket.exists() {
-        return nginx(run);
+        return nginx(run, explanation.client.scheme);
     }
     let name = format!("HAProxy in {}", run.display());
     match taken(&socket, explanation) {
@@ -60,16 +60,17 @@ fn ask_run(run: &Path, explanation: &Explanation) -> Said {
 }
 
 /// Where an nginx of `vigie run` listens stands in the host that takes what no other does.
-fn nginx(run: &Path) -> Said {
+fn nginx(run: &Path, scheme: Scheme) -> Said {
     let file = run.join("current/hosts/default.conf");
     let text = std::fs::read_to_string(file).unwrap_or_default();
-    let listens = text.lines().filter_map(|line| {
-        let address = line.trim().strip_prefix("listen ")?;
-        (!address.contains(" ssl")).then(|| address.split([' ', ';']).next())?
-    });
-    match listens.into_iter().next() {
+    let mut listens = text
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("listen "))
+        .filter(|listen| listen.contains(" ssl") == (scheme == Scheme::Https))
+        .filter_map(|listen| listen.split([' ', ';']).next());
+    match listens.next() {
         Some(address) => unasked(format!(
-            "nginx listens at {address}; --ask {address} sends it this request"
+            "an nginx of `vigie run` listens at {address}; --ask {address} sends it this request"
         )),
         None => unasked(format!("what runs in {} cannot be asked", run.display())),
     }
@@ -155,7 +156,7 @@ fn held_against(line: Option<&str>, rule: Option<&Rule>) -> (Agreement, String) 
     let field = |at: usize| fields.get(at).copied().unwrap_or_default();
     let found = match line {
         Some(_) => format!("takes it by {} of Ingress {}", field(6), field(5)),
-        None => "has no line for it".to_owned(),
+        None => "has no route for it".to_owned(),
     };
     let same = match (line, rule) {
         (Some(_), Some(rule)) => field(4) == rule.id.as_str(),

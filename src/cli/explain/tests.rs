@@ -9,6 +9,7 @@ kind: Ingress
 metadata: {name: shop}
 spec:
   ingressClassName: vigie
+  tls: [{hosts: [secure.example.com]}]
   rules:
   - host: shop.example.com
     http:
@@ -57,7 +58,7 @@ fn explained(args: &[&str]) -> Explained {
     let explanation = explain(&built.model, &args.request());
     let findings = findings::concerning(&explanation, &built.snapshot, &built.diagnostics);
     Explained {
-        text: text::text(&built.model, &explanation, &[]) + &text::sentence(&explanation),
+        text: text::text(&built.model, &explanation, &[]) + &sentence::sentence(&explanation),
         findings: findings.iter().map(|f| f.code.as_str()).collect(),
         works: explanation.works(),
     }
@@ -170,4 +171,19 @@ fn answers_are_held_against_what_was_foreseen() {
         assert_eq!(held_against(&answer, outcome).0, agreement, "{answer:?}");
     }
     assert_eq!(Answer::read(b"SSH-2.0-x"), None);
+}
+
+#[test]
+fn an_address_to_ask_is_read_in_its_usual_forms() {
+    for (text, address) in [
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        (":8080", "127.0.0.1:8080"),
+        ("localhost:81", "127.0.0.1:81"),
+        ("[::1]:1", "[::1]:1"),
+    ] {
+        assert_eq!(ask_address(text), Ok(address.parse().unwrap()), "{text}");
+    }
+    for text in ["8080", "", "a.test:80", "127.0.0.1"] {
+        assert!(ask_address(text).is_err(), "{text}");
+    }
 }
