@@ -1,4 +1,4 @@
-//! Model and request → the rule that takes the request, why it does and others do not, and what
+//! Model and request → the route that takes the request, why it does and others do not, and what
 //! becomes of it, down to the endpoints. Pure and total: the proxies are not asked here, so the
 //! look-ups are written a third time, as both proxies do them (design: one normalised path, exact
 //! hosts before wildcards before rules without a host, the best path of that host and of no other).
@@ -49,7 +49,7 @@ pub struct Explanation {
     /// How many routes of the host are not among them.
     pub others: usize,
     /// None where nothing takes the request.
-    pub rule: Option<Rule>,
+    pub route: Option<RouteStep>,
     pub outcome: Outcome,
     /// What becomes of the request after a redirect to https.
     pub then: Option<Box<Explanation>>,
@@ -57,7 +57,7 @@ pub struct Explanation {
 
 /// The route that takes a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rule {
+pub struct RouteStep {
     pub id: RouteId,
     /// None for the default backend, which takes what no route takes.
     pub host: Option<HostMatch>,
@@ -69,7 +69,7 @@ pub struct Rule {
     pub access: Option<Access>,
 }
 
-impl Rule {
+impl RouteStep {
     fn of(route: &Route, host: Option<&HostMatch>, client: &Client) -> Self {
         Self {
             id: route.id.clone(),
@@ -108,7 +108,7 @@ pub fn explain(model: &Model, request: &Request) -> Explanation {
             _ => model.fallback.as_ref().map(|route| (route, None)),
         },
     };
-    let rule = taken.map(|(route, name)| Rule::of(route, name, &client));
+    let step = taken.map(|(route, name)| RouteStep::of(route, name, &client));
     let outcome = outcome::outcome(
         model,
         request,
@@ -130,7 +130,7 @@ pub fn explain(model: &Model, request: &Request) -> Explanation {
         path,
         candidates: table.candidates,
         others: table.others,
-        rule,
+        route: step,
         outcome,
         then,
     }

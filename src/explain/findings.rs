@@ -20,10 +20,14 @@ pub fn concerning(
     }
     let host = &explanation.host.asked;
     let (met, naming) = (met(explanation), naming(snapshot, host));
-    let astray = explanation.rule.as_ref().is_none_or(|r| r.host.is_none());
+    let astray = explanation.route.as_ref().is_none_or(|r| r.host.is_none());
     let concerns = |finding: &&Diagnostic| {
         let origin = &finding.origin;
-        let named = naming.contains(&origin.object) && (astray || finding.code == Code::RH306);
+        let named = match origin.object.kind {
+            // Of the default backend, which is to take what goes astray.
+            Kind::Option => astray,
+            _ => naming.contains(&origin.object) && (astray || finding.code == Code::RH306),
+        };
         let touched = || met.iter().any(|met| touches(origin, met));
         (named || touched()) && !is_of_other_tls(origin, snapshot, host)
     };
@@ -33,7 +37,7 @@ pub fn concerning(
 /// What an explanation speaks of.
 fn met(explanation: &Explanation) -> BTreeSet<&Origin> {
     let mut met: BTreeSet<&Origin> = explanation.certificates.iter().collect();
-    met.extend(explanation.rule.iter().map(|rule| &rule.origin));
+    met.extend(explanation.route.iter().map(|route| &route.origin));
     if let Outcome::Forwarded(forwarded) = &explanation.outcome {
         met.extend(forwarded.rules.iter().map(|rule| &rule.origin));
         let ways = &forwarded.ways;

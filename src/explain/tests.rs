@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::path::normalised;
 use super::*;
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef};
@@ -53,8 +55,8 @@ fn asked(model: &Model, url: &str) -> Explanation {
 }
 
 fn taken(model: &Model, url: &str) -> String {
-    match asked(model, url).rule {
-        Some(rule) => format!("{} {}", rule.kind, rule.path),
+    match asked(model, url).route {
+        Some(route) => format!("{} {}", route.kind, route.path),
         None => "nothing".to_owned(),
     }
 }
@@ -102,7 +104,7 @@ fn paths_are_looked_up_as_both_proxies_do() {
 #[test]
 fn the_best_path_takes_and_the_others_say_why_not() {
     let model = model(&[("a.test", &["=/api", "/", "/api", "/api/v1", "/apis*"])]);
-    for (url, rule) in [
+    for (url, route) in [
         ("http://a.test/api", "exact /api"),
         ("http://a.test/api/", "prefix /api"),
         ("http://a.test/api/v1", "prefix /api/v1"),
@@ -112,7 +114,7 @@ fn the_best_path_takes_and_the_others_say_why_not() {
         ("http://a.test/ap", "prefix /"),
         ("http://A.test.:81//%61pi", "exact /api"),
     ] {
-        assert_eq!(taken(&model, url), rule, "{url}");
+        assert_eq!(taken(&model, url), route, "{url}");
     }
     let explanation = asked(&model, "http://a.test/api/v12");
     let why: Vec<String> = explanation
@@ -350,4 +352,27 @@ fn a_trusted_proxy_in_front_is_believed_about_client_and_scheme() {
     listeners.proxy_protocol = true;
     let named = ("10.0.0.1".to_owned(), Scheme::Http, false);
     assert_eq!(seen(&listeners, [10, 0, 0, 1]), named);
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_asked_for_is_explained(
+        host in "[a-z.*-]{0,12}|\\PC{0,8}",
+        target in "(/|%2[eEfF]|%[0-9a-f]{2}|[.]{1,3}|[a-c?#%;\\\\]|\\PC){0,16}",
+    ) {
+        let model = model(&[("a.b", &["/", "=/a", "/a/b*"]), ("*.b", &["~/(a|.)+$", "~/"]), ("", &["/a"])]);
+        let Ok(url) = format!("http://{host}/{target}").parse::<Url>() else {
+            return Ok(());
+        };
+        prop_assert_eq!(&url.to_string().parse::<Url>().unwrap(), &url);
+        let explanation = explain(&model, &Request::get(url));
+        prop_assert!(!explanation.works());
+        let octets = &explanation.path.octets;
+        prop_assert!(explanation.path.problem.is_some() || octets.first() == Some(&b'/'));
+        // What is looked up is looked up as it is.
+        let encoded: String = octets.iter().map(|octet| format!("%{octet:02X}")).collect();
+        if let Some(path) = encoded.strip_prefix("%2F") {
+            prop_assert_eq!(&normalised(&format!("/{path}")).unwrap(), octets);
+        }
+    }
 }

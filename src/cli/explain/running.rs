@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::ask::{Agreement, Said};
-use crate::explain::{Explanation, Rule, Scheme};
+use crate::explain::{Explanation, RouteStep, Scheme};
 use crate::model::names::RoutePath;
 use crate::render::haproxy::ADMIN_SOCKET;
 use crate::standalone::state;
@@ -49,7 +49,7 @@ fn ask_run(run: &Path, explanation: &Explanation) -> Said {
     match taken(&socket, explanation) {
         Ok(Taken::Unsayable) => unasked(format!("{name} cannot be asked about such a path")),
         Ok(Taken::Line(line)) => {
-            let (agreement, words) = held_against(line.as_deref(), explanation.rule.as_ref());
+            let (agreement, words) = held_against(line.as_deref(), explanation.route.as_ref());
             Said {
                 words: format!("{name} {words}"),
                 agreement,
@@ -151,22 +151,22 @@ fn value(reply: &str) -> Result<Option<String>, String> {
 }
 
 /// A line's fields are `class|backend|https|hsts|id|ingress|route`.
-fn held_against(line: Option<&str>, rule: Option<&Rule>) -> (Agreement, String) {
+fn held_against(line: Option<&str>, route: Option<&RouteStep>) -> (Agreement, String) {
     let fields: Vec<&str> = line.unwrap_or_default().splitn(7, '|').collect();
     let field = |at: usize| fields.get(at).copied().unwrap_or_default();
     let found = match line {
         Some(_) => format!("takes it by {} of Ingress {}", field(6), field(5)),
         None => "has no route for it".to_owned(),
     };
-    let same = match (line, rule) {
-        (Some(_), Some(rule)) => field(4) == rule.id.as_str(),
+    let same = match (line, route) {
+        (Some(_), Some(route)) => field(4) == route.id.as_str(),
         (None, None) => true,
         _ => false,
     };
-    match (same, rule) {
+    match (same, route) {
         (true, _) => (Agreement::Agrees, found),
-        (false, Some(rule)) => {
-            let wanted = format!("{} of {}", rule.path, rule.origin.object);
+        (false, Some(route)) => {
+            let wanted = format!("{} of {}", route.path, route.origin.object);
             (
                 Agreement::Differs,
                 format!("{found}; {wanted} was foreseen"),

@@ -13,8 +13,8 @@ pub fn sentence(explanation: &Explanation) -> String {
 }
 
 fn of_outcome(explanation: &Explanation, subject: &str) -> String {
-    let by = match &explanation.rule {
-        Some(rule) => format!("by {}", rule.origin.object),
+    let by = match &explanation.route {
+        Some(route) => format!("by {}", route.origin.object),
         None => String::new(),
     };
     match &explanation.outcome {

@@ -75,7 +75,7 @@ http://shop.example.com//%61p?x=1
  ok  Listener   http; the client is 10.1.2.3
  ok  Path       //%61p is looked up as /ap
  ok  Host       shop.example.com, by its name
- ok  Rule       shop.example.com/ (prefix)
+ ok  Route      shop.example.com/ (prefix)
                 Ingress default/shop, spec.rules[0].http.paths[0]
                 - exact        /gone                it is another path (default/shop)
                 - prefix       /api                 the path does not begin with it (default/shop)
@@ -112,7 +112,7 @@ fn where_nothing_matches_the_nearest_and_what_was_meant_are_told() {
     let slip = explained(&["http://shpo.example.com/"]);
     assert!(
         slip.text
-            .contains("FAIL Rule       NoRouteMatches: no host takes it"),
+            .contains("FAIL Route      NoRouteMatches: no host takes it"),
         "{}",
         slip.text
     );

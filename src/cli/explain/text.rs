@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::ask::{Agreement, Said};
 use crate::cli::report::printable;
 use crate::explain::{
-    Access, Candidate, Explanation, Forwarded, HostState, Outcome, Place, Rule, Scheme, Verdict,
-    Way,
+    Access, Candidate, Explanation, Forwarded, HostState, Outcome, Place, RouteStep, Scheme,
+    Verdict, Way,
 };
 use crate::model::diagnostics::Origin;
 use crate::model::names::HostMatch;
@@ -63,7 +63,7 @@ fn steps(lines: &mut Lines, model: &Model, explanation: &Explanation) {
     listener(lines, explanation);
     path(lines, explanation);
     host(lines, explanation);
-    rule(lines, model, explanation);
+    route(lines, model, explanation);
     outcome(lines, explanation);
     if let Some(then) = &explanation.then {
         let _ = writeln!(lines.0, "\nthen {}\n", printable(&then.url));
@@ -117,7 +117,7 @@ fn host(lines: &mut Lines, explanation: &Explanation) {
     };
     let mark = match host.taken {
         Some(_) => Mark::Good,
-        None if explanation.rule.is_some() => Mark::Plain,
+        None if explanation.route.is_some() => Mark::Plain,
         None => Mark::Bad,
     };
     lines.step(mark, "Host", &what);
@@ -136,24 +136,24 @@ fn host(lines: &mut Lines, explanation: &Explanation) {
     }
 }
 
-fn rule(lines: &mut Lines, model: &Model, explanation: &Explanation) {
+fn route(lines: &mut Lines, model: &Model, explanation: &Explanation) {
     if explanation.path.looked_up.is_none() {
         return;
     }
-    match &explanation.rule {
-        Some(rule) => {
-            lines.step(Mark::Good, "Rule", &rule_words(rule));
-            lines.more(&origin(&rule.origin));
+    match &explanation.route {
+        Some(route) => {
+            lines.step(Mark::Good, "Route", &route_words(route));
+            lines.more(&origin(&route.origin));
         }
         None => {
             let what = match &explanation.host.taken {
                 Some(host) => format!("NoRouteMatches: no path of {host} takes it"),
                 None => "NoRouteMatches: no host takes it".to_owned(),
             };
-            lines.step(Mark::Bad, "Rule", &what);
+            lines.step(Mark::Bad, "Route", &what);
         }
     }
-    if explanation.host.taken.is_some() || explanation.rule.is_some() {
+    if explanation.host.taken.is_some() || explanation.route.is_some() {
         explanation
             .candidates
             .iter()
@@ -162,15 +162,15 @@ fn rule(lines: &mut Lines, model: &Model, explanation: &Explanation) {
     if explanation.others > 0 {
         lines.more(&format!("and {} more of this host", explanation.others));
     }
-    if explanation.rule.is_none() && model.fallback.is_none() {
+    if explanation.route.is_none() && model.fallback.is_none() {
         lines.more("there is no default backend");
     }
 }
 
-fn rule_words(rule: &Rule) -> String {
-    match &rule.host {
-        Some(HostMatch::Any) => format!("{} ({})", rule.path, rule.kind),
-        Some(host) => format!("{host}{} ({})", rule.path, rule.kind),
+fn route_words(route: &RouteStep) -> String {
+    match &route.host {
+        Some(HostMatch::Any) => format!("{} ({})", route.path, route.kind),
+        Some(host) => format!("{host}{} ({})", route.path, route.kind),
         None => "the default backend, since no route takes it".to_owned(),
     }
 }
@@ -191,7 +191,7 @@ fn candidate(lines: &mut Lines, candidate: &Candidate) {
 }
 
 fn outcome(lines: &mut Lines, explanation: &Explanation) {
-    if let Some(access) = explanation.rule.as_ref().and_then(|r| r.access.as_ref())
+    if let Some(access) = explanation.route.as_ref().and_then(|r| r.access.as_ref())
         && !matches!(explanation.outcome, Outcome::ToHttps { .. })
     {
         access_step(lines, access, explanation);
@@ -271,8 +271,8 @@ fn forward(lines: &mut Lines, explanation: &Explanation, forwarded: &Forwarded) 
         let _ = write!(what, ", X-Forwarded-Prefix {prefix}");
     }
     lines.step(Mark::Good, "Forward", &what);
-    if let Some(rule) = &explanation.rule {
-        lines.more(&limits(rule));
+    if let Some(route) = &explanation.route {
+        lines.more(&limits(route));
     }
     for rule in &forwarded.rules {
         let holds = if rule.holds { "holds" } else { "does not hold" };
@@ -282,10 +282,10 @@ fn forward(lines: &mut Lines, explanation: &Explanation, forwarded: &Forwarded) 
     forwarded.ways.iter().for_each(|each| way(lines, each));
 }
 
-fn limits(rule: &Rule) -> String {
-    let timeouts = &rule.policy.timeouts;
+fn limits(route: &RouteStep) -> String {
+    let timeouts = &route.policy.timeouts;
     let seconds = |duration: Duration| format!("{} s", duration.as_secs());
-    let body = match rule.policy.body_limit.octets {
+    let body = match route.policy.body_limit.octets {
         None => "bodies of any size".to_owned(),
         Some(octets) => format!("bodies of up to {}", size(octets)),
     };

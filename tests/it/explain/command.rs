@@ -132,8 +132,8 @@ fn json_holds_what_the_text_says() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     assert_eq!(json["works"], false);
     assert_eq!(json["host"]["taken"], "shop.example.com");
-    assert_eq!(json["rule"]["path"], "/api");
-    assert_eq!(json["rule"]["origin"]["object"]["name"], "shop");
+    assert_eq!(json["route"]["path"], "/api");
+    assert_eq!(json["route"]["origin"]["object"]["name"], "shop");
     assert_eq!(json["outcome"]["kind"], "forwarded");
     assert_eq!(
         json["outcome"]["ways"][0]["upstream"]["label"],
