@@ -4,6 +4,7 @@
 pub mod options;
 
 mod crds;
+mod explain;
 mod lint;
 mod render;
 mod report;
@@ -30,6 +31,8 @@ enum Command {
     Run(run::RunArgs),
     /// Tell what is wrong with manifests, and where
     Lint(lint::LintArgs),
+    /// Say which rule takes a URL, why, and what becomes of the request
+    Explain(explain::ExplainArgs),
     /// Write the configuration that would run
     Render(render::RenderArgs),
     /// Print the definition of the RouteHealth resource
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
     let code = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Lint(args) => lint::lint(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Render(args) => render::render(&args),
         Command::Crds => crds::crds(),
     };

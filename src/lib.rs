@@ -12,7 +12,7 @@
 //! ```
 //!
 //! Each step is a room, a module of that name; data walks in one direction. The pure half, from
-//! `snapshot` to `conditions`, has no clock, no disk, no network and no client (clippy.toml lists what
+//! `snapshot` to `explain`, has no clock, no disk, no network and no client (clippy.toml lists what
 //! it may not call), so equal input gives equal bytes. The shell talks to the world and decides
 //! nothing.
 //!
@@ -50,6 +50,7 @@ pub mod translate;
 pub mod render;
 pub mod plan;
 pub mod conditions;
+pub mod explain;
 
 // The shell.
 pub mod source;

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -37,19 +37,33 @@ impl State {
     }
 }
 
-/// Removes directories of ours whose owners are gone. What cannot be looked at is somebody else's.
+/// The directories of runs of ours that go on, in the order of their names.
+pub fn running() -> Vec<PathBuf> {
+    let alive = |path: &PathBuf| path.join(LOCK).exists() && !is_abandoned(path);
+    let mut running: Vec<PathBuf> = ours(&std::env::temp_dir()).filter(alive).collect();
+    running.sort();
+    running
+}
+
+/// Removes directories of ours whose owners are gone.
 fn sweep(parent: &Path) {
+    for path in ours(parent).filter(|path| is_abandoned(path)) {
+        let _ = fs::remove_dir_all(&path);
+    }
+}
+
+/// What cannot be looked at is somebody else's.
+fn ours(parent: &Path) -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let named = entries.filter(|e| e.file_name().to_string_lossy().starts_with(PREFIX));
-    for entry in named {
-        let path = entry.path();
-        let ours = fs::symlink_metadata(&path)
-            .is_ok_and(|meta| meta.is_dir() && meta.uid() == nix::unistd::geteuid().as_raw());
-        let abandoned = || File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
-        if ours && abandoned() {
-            let _ = fs::remove_dir_all(&path);
-        }
-    }
+    named.map(|entry| entry.path()).filter(|path| {
+        fs::symlink_metadata(path)
+            .is_ok_and(|meta| meta.is_dir() && meta.uid() == nix::unistd::geteuid().as_raw())
+    })
+}
+
+fn is_abandoned(path: &Path) -> bool {
+    File::open(path.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use vigie::translate::{ANNOTATIONS, Handling};
 
 /// A room, and the rooms that it may use. What is not listed (cli, standalone, main) only wires.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("api", &[]),
     ("snapshot", &["api"]),
     ("model", &[]),
@@ -16,18 +16,20 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("render", &["model"]),
     ("plan", &["model", "render"]),
     ("conditions", &["api", "model"]),
+    ("explain", &["snapshot", "model"]),
     ("source", &["api", "snapshot", "model"]),
     ("agent", &["model", "render", "plan"]),
 ];
 
 /// Rooms without clock, disk, network and client; clippy holds them to it where they say so.
-const PURE: [&str; 6] = [
+const PURE: [&str; 7] = [
     "snapshot",
     "model",
     "translate",
     "render",
     "plan",
     "conditions",
+    "explain",
 ];
 
 fn root() -> &'static Path {

@@ -75,6 +75,15 @@ impl PathRegex {
             .is_match(path)
             .ok()
     }
+
+    /// What the groups hold, from `$1` on, where a normalised, decoded path matches.
+    pub fn groups_of(&self, path: &str) -> Option<Vec<String>> {
+        let regex = compile(&self.anchored(), self.ignore_case).ok()?;
+        let captures = regex.captures(path).ok()??;
+        let groups = captures.iter().skip(1);
+        let text = groups.map(|group| group.map(|g| g.as_str().to_owned()));
+        Some(text.map(Option::unwrap_or_default).collect())
+    }
 }
 
 impl fmt::Display for PathRegex {
@@ -91,6 +100,11 @@ pub struct ValueRegex(String);
 impl ValueRegex {
     pub fn source(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it matches somewhere in a value.
+    pub fn is_found(&self, value: &str) -> bool {
+        compile(&self.0, false).is_ok_and(|regex| regex.is_match(value).unwrap_or(false))
     }
 }
 

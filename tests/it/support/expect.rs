@@ -6,6 +6,7 @@
 mod backends;
 mod check;
 mod failure;
+mod plain;
 mod plan;
 mod run;
 mod send;
@@ -23,6 +24,7 @@ use words::{Amount, Fields, Pattern, Time, TimeSpan};
 
 pub use backends::{SHARED_BACKENDS, start_backends};
 pub use failure::{Failure, Proxy};
+pub use plain::Plain;
 pub use run::run_expectations;
 
 /// A whole `expect.yaml`.

@@ -1,0 +1,164 @@
+//! `vigie explain`: which rule takes a URL, why, and what becomes of the request, step by step; and
+//! whether the proxy that runs says the same. Exit codes: 0 the URL works, 1 it does not, 2 misuse.
+
+mod ask;
+mod running;
+mod text;
+mod sentence;
+
+use std::io::{IsTerminal, Write};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::lint::ProxyName;
+use super::options::{BuildOptions, today};
+use super::report::{Report, colour};
+use super::{FINDINGS, GOOD};
+use crate::explain::{Explanation, Header, Request, Url, explain, findings};
+use crate::model::Model;
+use crate::model::diagnostics::Diagnostic;
+use crate::render::{Capabilities, ProxyKind, unsupported};
+use crate::snapshot::Snapshot;
+use crate::source::folder::{Folder, Manifests};
+use crate::translate::translate;
+
+use ask::Said;
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// The URL that a client asks for
+    #[arg(value_name = "URL")]
+    url: Url,
+
+    /// Files and folders of manifests; - is standard input
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+
+    /// A header of the request, as 'X-Canary: always' (repeatable)
+    #[arg(long = "header", value_name = "HEADER")]
+    headers: Vec<Header>,
+
+    /// The client's address, for access lists
+    #[arg(long, value_name = "IP")]
+    client: Option<IpAddr>,
+
+    /// Send the request to the proxy that listens there, and compare its answer
+    #[arg(long, value_name = "ADDRESS", value_parser = ask_address)]
+    ask: Option<SocketAddr>,
+
+    #[arg(long, default_value = "text", value_name = "FORM")]
+    output: Output,
+
+    /// Tell what this proxy cannot do (repeatable; default: both)
+    #[arg(long, value_name = "PROXY")]
+    proxy: Vec<ProxyName>,
+
+    #[command(flatten)]
+    build: BuildOptions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    Text,
+    Json,
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    works: bool,
+    #[serde(flatten)]
+    explanation: &'a Explanation,
+    proxies: &'a [Said],
+    findings: Value,
+}
+
+pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
+    let folder = Manifests::open(&args.paths)?.read();
+    let Built {
+        snapshot,
+        model,
+        diagnostics,
+    } = build(args, &folder)?;
+    let request = args.request();
+    let explanation = explain(&model, &request);
+    let proxies = match args.ask {
+        Some(address) => vec![ask::ask(address, &request, &model, &explanation)],
+        None => running::ask(&explanation),
+    };
+    let concerning = findings::concerning(&explanation, &snapshot, &diagnostics);
+    let report = Report::new(&concerning, &folder.locations);
+    let mut out = std::io::stdout().lock();
+    match args.output {
+        Output::Text => {
+            let said = text::text(&model, &explanation, &proxies);
+            let findings = report.text(colour(out.is_terminal()));
+            let sentence = sentence::sentence(&explanation);
+            write!(out, "{said}\n{findings}{sentence}\n")?;
+        }
+        Output::Json => {
+            let json = Json {
+                works: explanation.works(),
+                explanation: &explanation,
+                proxies: &proxies,
+                findings: serde_json::from_str(&report.json()?)?,
+            };
+            writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
+        }
+    }
+    Ok(if explanation.works() { GOOD } else { FINDINGS })
+}
+
+impl ExplainArgs {
+    fn request(&self) -> Request {
+        Request {
+            url: self.url.clone(),
+            headers: self.headers.clone(),
+            client: self.client,
+        }
+    }
+}
+
+fn ask_address(text: &str) -> Result<SocketAddr, String> {
+    let local = text.strip_prefix("localhost").unwrap_or(text);
+    let full = match local.starts_with(':') {
+        true => format!("127.0.0.1{local}"),
+        false => text.to_owned(),
+    };
+    let address = full.parse();
+    address.map_err(|_| "write an address and a port, as 127.0.0.1:8080 or :8080".to_owned())
+}
+
+struct Built {
+    snapshot: Snapshot,
+    model: Model,
+    diagnostics: Vec<Diagnostic>,
+}
+
+fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
+    let (snapshot, of_options) = args.build.stand_in(&folder.snapshot)?;
+    let translation = translate(&snapshot, &args.build.options(today(), None));
+    let mut diagnostics = folder.diagnostics.clone();
+    diagnostics.extend(of_options);
+    diagnostics.extend(translation.diagnostics);
+    let named: Vec<ProxyKind> = args.proxy.iter().map(|&name| name.into()).collect();
+    let proxies = match named.as_slice() {
+        [] => &ProxyKind::ALL,
+        named => named,
+    };
+    for &proxy in proxies {
+        let capabilities = Capabilities::assumed(proxy);
+        diagnostics.extend(unsupported(&translation.model, &capabilities));
+    }
+    Ok(Built {
+        snapshot,
+        model: translation.model,
+        diagnostics,
+    })
+}
+
+#[cfg(test)]
+mod tests;
