@@ -255,7 +255,7 @@ mod tests {
             "[ALERT]    (32319) : config : Error(s) found in configuration file : haproxy.cfg\n",
         ));
         assert!(
-            words.ends_with("'certs/bad.pem'. unable to load SSL private key."),
+            words.ends_with("'certs/bad.pem'. unable to load SSL private key"),
             "{words}"
         );
         assert_eq!(field.as_deref(), Some("d"));

@@ -95,7 +95,7 @@ fn reaches(forwarded: &Forwarded, backend: &str) -> bool {
 }
 
 /// Hosts of every kind of path, each path with an endpoint of its own.
-const HOSTS: [(&str, &[(&str, &str)]); 7] = [
+const HOSTS: [(&str, &[(&str, &str)]); 9] = [
     (
         "both",
         &[("Exact", "/foo"), ("Prefix", "/foo"), ("Prefix", "/")],
@@ -109,6 +109,14 @@ const HOSTS: [(&str, &[(&str, &str)]); 7] = [
             ("ImplementationSpecific", "/foo/bar"),
         ],
     ),
+    (
+        "below",
+        &[
+            ("ImplementationSpecific", "/foo/"),
+            ("ImplementationSpecific", "/fo"),
+        ],
+    ),
+    ("only", &[("ImplementationSpecific", "/foo/")]),
     (
         "mixed",
         &[

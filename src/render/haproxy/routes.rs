@@ -1,5 +1,6 @@
 //! Hosts and routes as lines of maps.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -65,9 +66,12 @@ impl Flag {
 
 pub const REDIRECT: &str = "vigie-redirect";
 pub const REFUSE: &str = "vigie-refuse";
+/// Answers 404.
+const NONE: &str = "vigie-none";
 
 pub fn write(model: &Model, maps: &mut Maps) {
     let mut lists = access::Lists::default();
+    let mut guards = Vec::new();
     for (name, host) in &model.hosts {
         let Some(origin) = host.routes.first().map(|route| &route.origin) else {
             // A host without routes is known all the same, so that no wildcard host answers for it.
@@ -84,18 +88,66 @@ pub fn write(model: &Model, maps: &mut Maps) {
         };
         let place = Place::of(name, host);
         maps.line(Map::Hosts, &place.name, &place.key(), origin);
+        let mut written = BTreeMap::new();
         for route in &host.routes {
-            Writer::new(model, &place, route, &mut lists).write(maps);
+            let line = Writer::new(model, &place, route, &mut lists).write(maps);
+            if let Some((key, value)) = line {
+                written.entry(key).or_insert((value, &route.origin));
+            }
         }
+        guards.extend(slash_guards(&place.name, host, &written));
     }
+    let mut fallback = None;
     if let Some(route) = &model.fallback {
         let place = Place {
             name: "~fallback".into(),
             bucket: None,
             is_fallback: true,
         };
-        Writer::new(model, &place, route, &mut lists).write(maps);
+        fallback = Writer::new(model, &place, route, &mut lists).write(maps);
     }
+    let fallback = fallback.map_or_else(|| format!("p|{NONE}|||||"), |(_, value)| value);
+    for (key, value, origin) in guards {
+        maps.line(
+            Map::Routes,
+            &key,
+            &value.unwrap_or(fallback.clone()),
+            origin,
+        );
+    }
+}
+
+type Written<'a> = BTreeMap<String, (String, &'a Origin)>;
+
+/// A look-up appends a '/' to the path, which a plain prefix that ends with one must not take for its
+/// own. So what such a prefix leaves gets a line of its own: the next longest match, or None for what no
+/// route takes.
+fn slash_guards<'a>(
+    name: &str,
+    host: &'a Host,
+    written: &Written<'a>,
+) -> Vec<(String, Option<String>, &'a Origin)> {
+    let mut guards = Vec::new();
+    for route in &host.routes {
+        let PathMatch::PlainPrefix(path) = &route.path else {
+            continue;
+        };
+        let key = format!("{name}{}", path.encoded());
+        let root = key.len() == name.len() + 1;
+        let own = written
+            .get(&key)
+            .is_some_and(|(_, by)| **by == route.origin);
+        let subject = format!("{key}#");
+        if root || !own || !key.ends_with('/') || written.contains_key(&subject) {
+            continue;
+        }
+        let others = written.iter().filter(|(other, _)| **other != key);
+        let matching = others.filter(|(other, _)| subject.starts_with(other.as_str()));
+        let longest = matching.max_by_key(|(other, _)| other.len());
+        let value = longest.map(|(_, (value, _))| value.clone());
+        guards.push((subject, value, &route.origin));
+    }
+    guards
 }
 
 /// Where a host's routes are found.
@@ -153,9 +205,10 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn write(mut self, maps: &mut Maps) {
+    /// Gives the line of the map of routes.
+    fn write(mut self, maps: &mut Maps) -> Option<(String, String)> {
         if !limits::can_be_found(self.route) {
-            return;
+            return None;
         }
         let backend = match &self.route.action {
             Action::Refuse(_) => REFUSE,
@@ -163,8 +216,10 @@ impl<'a> Writer<'a> {
             Action::Forward(forward) => self.forward(forward, maps),
         };
         self.policy(maps);
-        let line = self.value(backend);
-        self.keys(&line, maps);
+        let value = self.value(backend);
+        let key = self.key(maps);
+        maps.line(Map::Routes, &key, &value, self.origin());
+        Some((key, value))
     }
 
     fn origin(&self) -> &'a Origin {
@@ -317,29 +372,24 @@ impl<'a> Writer<'a> {
         value
     }
 
-    fn keys(&self, value: &str, maps: &mut Maps) {
+    /// The key of a route's value; that of an expression is found by a line of another map.
+    fn key(&self, maps: &mut Maps) -> String {
         let host = &self.place.name;
-        let origin = self.origin();
         if self.place.is_fallback {
-            return maps.line(Map::Routes, host, value, origin);
+            return host.clone();
         }
-        if let Some(bucket) = self.place.bucket {
-            let id = &self.route.id;
-            let pattern = patterns::path(&self.route.path);
-            let key = format!("^{}\\|{pattern}", patterns::literal(host));
-            let found = match &self.groups {
-                Some(text) => format!("~{id}|{text}"),
-                None => format!("~{id}"),
-            };
-            maps.line(Map::Regex(bucket), &key, &found, origin);
-            return maps.line(Map::Routes, &format!("~{id}"), value, origin);
-        }
-        maps.line(
-            Map::Routes,
-            &tree_key(host, &self.route.path),
-            value,
-            origin,
-        );
+        let Some(bucket) = self.place.bucket else {
+            return tree_key(host, &self.route.path);
+        };
+        let id = &self.route.id;
+        let pattern = patterns::path(&self.route.path);
+        let key = format!("^{}\\|{pattern}", patterns::literal(host));
+        let found = match &self.groups {
+            Some(text) => format!("~{id}|{text}"),
+            None => format!("~{id}"),
+        };
+        maps.line(Map::Regex(bucket), &key, &found, self.origin());
+        format!("~{id}")
     }
 }
 
