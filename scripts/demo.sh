@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Serves examples/hello with both proxies on free ports, with echo backends behind them, and says what
-# to ask. With --check it asks by itself, compares and ends.
+# Serves examples/hello with both proxies on free ports, with echo backends behind them, says what to
+# ask, and shows what changes cost under load. With --check it asks by itself, compares and ends.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-target}/debug
@@ -64,6 +64,9 @@ rewrite.localhost|/app/items?page=2|4:8080 /items\?page=2
 hello.localhost|/|3:8080 /|X-Canary: always
 TABLE
 done
+printf '\nWhat changes cost:\n\n'
+scripts/live.sh nginx "${1-}"
+scripts/live.sh haproxy "${1-}"
 if [ "${1-}" = --check ]; then exit "$failed"; fi
 printf '\nBoth serve until Ctrl-C. What changes in examples/hello is loaded at once:\n\n'
 tail -n 0 -f "$work/nginx.log" "$work/haproxy.log"
