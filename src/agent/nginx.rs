@@ -175,6 +175,13 @@ impl Nginx {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// In place of a reload.
+    async fn start_anew(&mut self, bundle: &Bundle, why: &str) -> Result<(), DriverError> {
+        self.notes.push(format!("{why}, so nginx was started anew"));
+        self.stop(PARTING).await;
+        self.start(bundle).await
+    }
+
     /// Says it once where the machine gives less than the configuration counts on.
     fn note_limits(&mut self, bundle: &Bundle) {
         let wanted = open_files(bundle);
@@ -256,16 +263,14 @@ impl Driver for Nginx {
             proxy,
             words: Refusal::read(&words, bundle).words,
         };
-        if !self.revision_socket().exists() {
-            // Somebody has removed the directory: what runs in it can neither be asked nor make
-            // sockets any more.
-            self.notes
-                .push("its directory was removed, so nginx was started anew".into());
-            self.stop(PARTING).await;
-            return self.start(bundle).await;
-        }
-        let Some(process) = &self.process else {
-            return Err(failed("it is not running".into()));
+        // It was killed in the middle of a reload; or somebody has removed the directory, and what
+        // runs in it can neither be asked nor make sockets any more.
+        let process = match &self.process {
+            None => return self.start_anew(bundle, "it had ended").await,
+            Some(_) if !self.revision_socket().exists() => {
+                return self.start_anew(bundle, "its directory was removed").await;
+            }
+            Some(process) => process,
         };
         let ended = self.generations.make_room(process.pid());
         if ended > 0 {

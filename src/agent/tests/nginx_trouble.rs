@@ -27,24 +27,70 @@ async fn failure(served: &mut Served) -> String {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Stopped {
+    All,
+    Master,
+    Worker,
+}
+
+/// Stops it as a debugger would, and waits until it is started anew.
+async fn stopped(of_it: Stopped) {
+    let (mut served, _at, _endpoint) = served_one("nginx-1.30", 20).await;
+    let (master, workers) = (master_of(&served.root), workers_of(&served.root));
+    let stopped = match of_it {
+        Stopped::All => workers.into_iter().chain([master]).collect(),
+        Stopped::Master => vec![master],
+        Stopped::Worker => vec![workers[0]],
+    };
+    for pid in stopped {
+        kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+    }
+    let ended = served.running.next().await;
+    let words = "it did not answer 3 times in a row".to_owned();
+    assert_eq!(ended.kind, LoadKind::Ended { words });
+    served.running.until(LoadKind::Started).await;
+    assert_ne!(master_of(&served.root), master);
+    assert_eq!(served.get("/").await, (200, "one".into()));
+    served.running.stop().await;
+}
+
 #[tokio::test]
 async fn an_nginx_that_is_stopped_in_part_or_as_a_whole_is_started_anew() {
-    for of_it in ["all", "master", "worker"] {
-        let (mut served, _at, _endpoint) = served_one("nginx-1.30", 20).await;
+    tokio::join!(
+        stopped(Stopped::All),
+        stopped(Stopped::Master),
+        stopped(Stopped::Worker),
+    );
+}
+
+#[tokio::test]
+async fn a_master_that_is_killed_in_the_middle_of_a_reload_is_started_anew_at_once() {
+    for line in NGINX {
+        let (mut served, at, _endpoint) = served_one(line, 27).await;
         let (master, workers) = (master_of(&served.root), workers_of(&served.root));
-        let stopped = match of_it {
-            "all" => workers.into_iter().chain([master]).collect(),
-            "master" => vec![master],
-            _ => vec![workers[0]],
-        };
-        for pid in stopped {
-            kill(Pid::from_raw(pid), Signal::SIGSTOP).unwrap();
+        let wanted = served.bundle(&with_host(to(&[at]), "b.example"));
+        served.running.send(&wanted);
+        while workers_of(&served.root) == workers {
+            tokio::task::yield_now().await;
         }
-        let ended = served.running.next().await;
-        let words = "it did not answer 3 times in a row".to_owned();
-        assert_eq!(ended.kind, LoadKind::Ended { words });
-        served.running.until(LoadKind::Started).await;
-        assert_ne!(master_of(&served.root), master);
+        kill(Pid::from_raw(master), Signal::SIGKILL).unwrap();
+        let killed = Instant::now();
+        loop {
+            let load = served.running.next().await;
+            let alone = workers_of(&served.root)
+                .iter()
+                .all(|pid| !workers.contains(pid));
+            if load.kind.is_loaded() && load.revision == wanted.revision() && alone {
+                break;
+            }
+        }
+        // Long before it is missed.
+        assert!(
+            killed.elapsed() < HEARTBEAT * u32::from(MISSED),
+            "{:?}",
+            killed.elapsed()
+        );
         assert_eq!(served.get("/").await, (200, "one".into()));
         served.running.stop().await;
     }
