@@ -26,7 +26,7 @@ use crate::plan::{Plan, endpoints_only, plan};
 use crate::render::bundle::{Bundle, Revision};
 
 use directory::{Directory, DirectoryError};
-use driver::{Driver, DriverError, Verdict, chain};
+use driver::{Aside, Driver, DriverError, Verdict, chain};
 use resolve::Resolver;
 
 /// Between a failure and the next try; doubled each time.
@@ -54,6 +54,7 @@ pub struct Load {
     pub reasons: Vec<String>,
     pub kind: LoadKind,
     pub took: Duration,
+    pub aside: Aside,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,7 +234,7 @@ impl<D: Driver> Agent<D> {
     }
 
     fn report(
-        &self,
+        &mut self,
         revision: Revision,
         plan: Plan,
         reasons: Vec<String>,
@@ -248,6 +249,7 @@ impl<D: Driver> Agent<D> {
             reasons,
             kind,
             took,
+            aside: self.driver.aside(),
         });
     }
 
@@ -343,8 +345,10 @@ impl<D: Driver> Agent<D> {
         let updated = match self.directory.replace(&files, wanted) {
             Ok(()) => self.driver.update(differs, &old, wanted).await,
             Err(error) => {
-                self.directory.replace(&files, &old)?;
-                return Err(error.into());
+                // A directory that somebody has removed is made anew by a reload.
+                let _ = self.directory.replace(&files, &old);
+                reasons.push(chain(&error));
+                return self.bring_up(wanted).await;
             }
         };
         let Err(error) = updated else {

@@ -124,6 +124,8 @@ impl Directory {
         files: &BTreeMap<String, FileText>,
     ) -> Result<(), DirectoryError> {
         create_directory(path)?;
+        // Somebody may have removed it.
+        create_directory(&self.run())?;
         let link = path.join("run");
         symlink("../run", &link)
             .map_err(|source| DirectoryError::WriteFile { path: link, source })?;

@@ -1,6 +1,8 @@
 //! A small authoritative DNS server: nginx asks it for the endpoints of its upstreams. It answers on
 //! several loopback addresses, because nginx sends all questions of a tick in one burst and a
-//! socket's buffer holds about 250 of them. Answers have TTL 0, so nginx asks again every second.
+//! socket's buffer holds about 250 of them. Answers have TTL 0, so nginx asks again every second. What
+//! is too long for a datagram is asked for by TCP; about 4,000 IPv4 addresses of a name have room there,
+//! and more are not answered.
 //!
 //! It must never know bundles or proxies: a zone is names and addresses. Packets may come from
 //! anyone on this machine; whatever they hold, an answer or silence follows.
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_proto::op::{Message, MessageType, Metadata, OpCode, ResponseCode};
-use hickory_proto::rr::{DNSClass, RData, Record, RecordType};
+use hickory_proto::rr::{DNSClass, RecordType};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::{Semaphore, broadcast, watch};
@@ -247,16 +249,18 @@ fn answer(
     let mut response = Message::response(request.metadata.id, request.metadata.op_code);
     response.metadata = Metadata::response_from_request(&request.metadata);
     response.add_queries(request.queries.iter().cloned());
-    let name = fill(&mut response, &request, &zone.zone);
+    let found = fill(&mut response, &request, &zone.zone);
     let room = match (transport, &request.edns) {
         (Transport::Tcp, _) => usize::from(u16::MAX),
         (Transport::Udp, Some(edns)) => usize::from(edns.max_payload()).clamp(SMALL, LARGE),
         (Transport::Udp, None) => SMALL,
     };
     let mut bytes = response.to_vec().ok()?;
-    if bytes.len() > room {
-        bytes = response.truncate().to_vec().ok()?;
-    } else if let Some(name) = name {
+    if let Some((name, addresses)) = found {
+        append(&mut bytes, &addresses);
+        if bytes.len() > room {
+            return response.truncate().to_vec().ok();
+        }
         // Nobody listens most of the time.
         let number = zone.number;
         let _ = asked.send(Asked { number, name });
@@ -264,8 +268,40 @@ fn answer(
     Some(bytes)
 }
 
-/// Puts answers, or the reason why there are none, into a response; gives the name if it is ours.
-fn fill(response: &mut Message, request: &Message, zone: &Zone) -> Option<String> {
+/// Adds a record for each address to a response that holds a question and nothing else. Written by
+/// hand, because the library names all but the first hundred in full, and then hardly a thousand have
+/// room.
+fn append(bytes: &mut Vec<u8>, addresses: &[IpAddr]) {
+    /// The name that stands in the question, after a header of twelve octets.
+    const SAME_NAME: [u8; 2] = [0xc0, 12];
+    const TTL: [u8; 4] = [0; 4];
+    let mut count: u16 = 0;
+    for address in addresses {
+        let (kind, octets) = match address {
+            IpAddr::V4(v4) => (RecordType::A, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (RecordType::AAAA, v6.octets().to_vec()),
+        };
+        let length = if octets.len() == 4 { [0, 4] } else { [0, 16] };
+        let size = SAME_NAME.len() + 8 + length.len() + octets.len();
+        if bytes.len() + size > usize::from(u16::MAX) {
+            break;
+        }
+        bytes.extend(SAME_NAME);
+        bytes.extend(u16::from(kind).to_be_bytes());
+        bytes.extend(u16::from(DNSClass::IN).to_be_bytes());
+        bytes.extend(TTL);
+        bytes.extend(length);
+        bytes.extend(octets);
+        count += 1;
+    }
+    if let Some(answers) = bytes.get_mut(6..8) {
+        answers.copy_from_slice(&count.to_be_bytes());
+    }
+}
+
+/// The name and the addresses that are asked for, if the name is ours; else the reason why there are
+/// none is put into the response.
+fn fill(response: &mut Message, request: &Message, zone: &Zone) -> Option<(String, Vec<IpAddr>)> {
     let [query] = request.queries.as_slice() else {
         response.metadata.response_code = ResponseCode::FormErr;
         return None;
@@ -285,17 +321,13 @@ fn fill(response: &mut Message, request: &Message, zone: &Zone) -> Option<String
         response.metadata.response_code = ResponseCode::NXDomain;
         return None;
     };
-    let records = addresses.iter().filter_map(|address| {
-        let data = match (query.query_type(), *address) {
-            (RecordType::A, IpAddr::V4(v4)) => RData::A(v4.into()),
-            (RecordType::AAAA, IpAddr::V6(v6)) => RData::AAAA(v6.into()),
-            _ => return None,
-        };
-        Some(Record::from_rdata(query.name().clone(), 0, data))
-    });
-    let records: Vec<Record> = records.collect();
-    response.add_answers(records);
-    Some(name)
+    let fits = |address: &&IpAddr| match query.query_type() {
+        RecordType::A => address.is_ipv4(),
+        RecordType::AAAA => address.is_ipv6(),
+        _ => false,
+    };
+    let addresses = addresses.iter().filter(fits).copied().collect();
+    Some((name, addresses))
 }
 
 /// A packet with a header that asks, and a body that cannot be read, is told so.

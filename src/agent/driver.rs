@@ -50,6 +50,11 @@ pub trait Driver: Send {
     /// Whether the running proxy still answers, within a time that a busy one needs.
     fn answers(&mut self) -> impl Future<Output = bool> + Send;
 
+    /// What is to be told with the outcome of the last act; a note is given once.
+    fn aside(&mut self) -> Aside {
+        Aside::default()
+    }
+
     /// Ends when the proxy has ended by itself; never while none runs. May be dropped and called
     /// again. Nothing of the proxy is left when it ends.
     fn ended(&mut self) -> impl Future<Output = Ended> + Send;
@@ -63,6 +68,15 @@ pub trait Driver: Send {
 pub enum Verdict {
     Accepted,
     Refused(Refusal),
+}
+
+/// What is worth telling beside the outcome of a load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aside {
+    /// Workers of earlier configurations that still finish their requests.
+    pub draining: usize,
+    /// In plain sentences, what was done beside or is in the way.
+    pub notes: Vec<String>,
 }
 
 /// How a proxy came to its end.

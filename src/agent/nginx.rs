@@ -1,6 +1,9 @@
 //! nginx as a child process: signals to its master, proof by the answer of a private socket and by
 //! the titles of its workers, endpoints by our DNS.
 
+mod said;
+mod workers;
+
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,19 +18,25 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::plan::{Part, Plan};
 use crate::render::bundle::{Bundle, ProxyKind};
-use crate::render::nginx::{REVISION_SOCKET, dns_zone, revision_answer};
+use crate::render::nginx::{REVISION_SOCKET, dns_zone, open_files, revision_answer};
 
 use super::directory::Directory;
 use super::dns::{Questions, Zone, Zones};
-use super::driver::{Driver, DriverError, Ended, Output, Verdict};
+use super::driver::{Aside, Driver, DriverError, Ended, Output, Verdict};
 use super::process::{self, GLANCE, Process};
 use super::words::Refusal;
+use said::failure;
+pub use workers::MOST_GENERATIONS;
+use workers::{Generations, is_stopped, is_waiting, most_open_files, serving_workers};
 
 /// A configuration of ten thousand hosts takes some seconds to come up.
 const PROOF: Duration = Duration::from_secs(30);
 
 /// nginx asks again every second; a name that it has not asked for by then is not in use.
 const ASKED: Duration = Duration::from_secs(3);
+
+/// What open requests get from an nginx that can only be started anew.
+const PARTING: Duration = Duration::from_secs(1);
 
 pub struct Nginx {
     binary: PathBuf,
@@ -36,6 +45,10 @@ pub struct Nginx {
     output: Output,
     zones: Zones,
     process: Option<Process>,
+    generations: Generations,
+    notes: Vec<String>,
+    /// What its workers may open and should be able to, as told last.
+    told: Option<(u64, u64)>,
 }
 
 impl Nginx {
@@ -47,6 +60,9 @@ impl Nginx {
             output,
             zones,
             process: None,
+            generations: Generations::default(),
+            notes: Vec::new(),
+            told: None,
         }
     }
 
@@ -81,17 +97,18 @@ impl Nginx {
             let Some(process) = &mut self.process else {
                 return Err("it is not running".into());
             };
+            let master = process.pid();
             if let Some(status) = process.is_over() {
                 let status = super::driver::status_words(status);
                 // Its last words may come a moment after its end.
                 let ended = process.ended().await;
+                let words = failure(&process.said_since(since), master);
                 self.process = None;
-                return Err(ended.words.unwrap_or(status));
+                return Err(words.or(ended.words).unwrap_or(status));
             }
-            if let Some(words) = process.failure_since(since) {
+            if let Some(words) = failure(&process.said_since(since), master) {
                 return Err(words);
             }
-            let master = process.pid();
             let workers = serving_workers(master);
             answered = answered || self.revision().await.is_ok_and(|(r, _)| r == expected);
             let settled = answered && is_waiting(master);
@@ -158,6 +175,30 @@ impl Nginx {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
+    /// In place of a reload.
+    async fn start_anew(&mut self, bundle: &Bundle, why: &str) -> Result<(), DriverError> {
+        self.notes.push(format!("{why}, so nginx was started anew"));
+        self.stop(PARTING).await;
+        self.start(bundle).await
+    }
+
+    /// Says it once where the machine gives less than the configuration counts on.
+    fn note_limits(&mut self, bundle: &Bundle) {
+        let wanted = open_files(bundle);
+        let given = self.process.as_ref().map(Process::pid);
+        let given = given.and_then(most_open_files);
+        let short = given.zip(wanted).filter(|(given, wanted)| given < wanted);
+        if short == self.told {
+            return;
+        }
+        self.told = short;
+        if let Some((given, wanted)) = short {
+            self.notes.push(format!(
+                "each worker may open {given} files and should be able to open {wanted}: beyond that connections fail, so raise the hard limit (ulimit -Hn)"
+            ));
+        }
+    }
+
     /// Names that are new, or answered otherwise than before.
     fn changed_names(old: &Zone, new: &Zone) -> BTreeSet<String> {
         let differs = |(name, addresses): &(&String, &Vec<std::net::IpAddr>)| {
@@ -212,6 +253,7 @@ impl Driver for Nginx {
         })?;
         // Until its first answer an upstream is a 502.
         self.settle(asked, names).await;
+        self.note_limits(bundle);
         Ok(())
     }
 
@@ -221,31 +263,40 @@ impl Driver for Nginx {
             proxy,
             words: Refusal::read(&words, bundle).words,
         };
-        let Some(process) = &self.process else {
-            return Err(failed("it is not running".into()));
+        // It was killed in the middle of a reload; or somebody has removed the directory, and what
+        // runs in it can neither be asked nor make sockets any more.
+        let process = match &self.process {
+            None => return self.start_anew(bundle, "it had ended").await,
+            Some(_) if !self.revision_socket().exists() => {
+                return self.start_anew(bundle, "its directory was removed").await;
+            }
+            Some(process) => process,
         };
+        let ended = self.generations.make_room(process.pid());
+        if ended > 0 {
+            self.notes.push(format!(
+                "{ended} of the oldest workers were ended with the requests that they had"
+            ));
+        }
         // Workers of both configurations ask until the old ones are gone.
         let before = self.zones.current();
         let zone = dns_zone(bundle);
         let changed = Self::changed_names(&before, &zone);
-        let mut both = before.clone();
+        let mut both = before;
         both.extend(zone);
         let asked = self.zones.publish(both);
         let old = serving_workers(process.pid());
         let since = process.said();
         let signalled = process.signal(Signal::SIGHUP);
         signalled.map_err(|source| DriverError::Signal { proxy, source })?;
-        match self.prove(bundle, &old, since).await {
-            Ok(()) => {
-                self.settle(asked, changed).await;
-                self.zones.publish(dns_zone(bundle));
-                Ok(())
-            }
-            Err(words) => {
-                self.zones.publish(before);
-                Err(failed(words))
-            }
-        }
+        let proven = self.prove(bundle, &old, since).await;
+        self.generations.retire(old);
+        // Whichever of both runs after a failure finds its names.
+        proven.map_err(failed)?;
+        self.settle(asked, changed).await;
+        self.zones.publish(dns_zone(bundle));
+        self.note_limits(bundle);
+        Ok(())
     }
 
     /// Ends when nginx has asked for every changed name. That it does not ask for one is no failure:
@@ -268,7 +319,25 @@ impl Driver for Nginx {
     }
 
     async fn answers(&mut self) -> bool {
-        self.revision().await.is_ok()
+        let Some(master) = self.process.as_ref().map(Process::pid) else {
+            return false;
+        };
+        if is_stopped(master) || serving_workers(master).into_iter().any(is_stopped) {
+            return false;
+        }
+        match self.revision().await {
+            Ok(_) => true,
+            // Without its directory it serves on; the next reload starts it anew.
+            Err(error) => is_missing(&error),
+        }
+    }
+
+    fn aside(&mut self) -> Aside {
+        let master = self.process.as_ref().map(Process::pid);
+        Aside {
+            draining: master.map_or(0, |master| self.generations.count(master)),
+            notes: std::mem::take(&mut self.notes),
+        }
     }
 
     async fn ended(&mut self) -> Ended {
@@ -283,37 +352,7 @@ impl Driver for Nginx {
     }
 }
 
-/// Children of the master that take new connections. A worker that drains says so in its title, and
-/// so does one that is about to end.
-fn serving_workers(master: i32) -> BTreeSet<i32> {
-    let Ok(processes) = std::fs::read_dir("/proc") else {
-        return BTreeSet::new();
-    };
-    let pids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|&pid| parent_of(pid) == Some(master) && is_serving(pid))
-        .collect()
-}
-
-/// Whether a master waits for signals: then it has forked all its workers. The first of them may
-/// answer before the last one is there, and who would take it for none would not wait for its end.
-fn is_waiting(master: i32) -> bool {
-    stat_field(master, 0).is_some_and(|state| state == "S")
-}
-
-fn parent_of(pid: i32) -> Option<i32> {
-    stat_field(pid, 1)?.parse().ok()
-}
-
-/// A field after `pid (name)`: state, ppid and so on. The name may hold anything, so the last
-/// parenthesis counts.
-fn stat_field(pid: i32, index: usize) -> Option<String> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(index).map(str::to_owned)
-}
-
-fn is_serving(pid: i32) -> bool {
-    let title = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let title = String::from_utf8_lossy(&title);
-    title.contains("worker process") && !title.contains("shutting down")
+fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }

@@ -106,11 +106,6 @@ impl Process {
         said.lines.iter().skip(skip).cloned().collect()
     }
 
-    /// The first of them that tells of a failure.
-    pub fn failure_since(&self, count: u64) -> Option<String> {
-        self.said_since(count).into_iter().find(|l| is_fatal(l))
-    }
-
     /// Whether the master has ended.
     pub fn is_over(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()

@@ -4,7 +4,12 @@
 mod bundles;
 mod directories;
 mod loops;
+mod names;
+mod nginx_endpoints;
+mod nginx_reloads;
+mod nginx_trouble;
 mod proxies;
+mod rendered;
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -63,10 +68,19 @@ impl Running {
     }
 
     fn start_with(driver: impl Driver + 'static, directory: Directory, pace: Pace) -> Self {
-        let (bundles, receiver) = watch::channel(None);
-        let (sender, loads) = mpsc::unbounded_channel();
         let (problems, _) = mpsc::unbounded_channel();
         let resolver = Resolver::start(ResolveOptions::default(), problems);
+        Self::resolving(driver, directory, pace, resolver)
+    }
+
+    fn resolving(
+        driver: impl Driver + 'static,
+        directory: Directory,
+        pace: Pace,
+        resolver: Resolver,
+    ) -> Self {
+        let (bundles, receiver) = watch::channel(None);
+        let (sender, loads) = mpsc::unbounded_channel();
         let agent = Agent::new(driver, directory, resolver, receiver, sender, pace);
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(agent.run(async {

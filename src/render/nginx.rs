@@ -36,6 +36,7 @@ use crate::model::Model;
 
 pub use limits::unsupported;
 pub use revision::{REVISION_SOCKET, revision_answer, stamp};
+pub use settings::open_files;
 pub use upstreams::{NO_ENDPOINT, dns_zone};
 
 /// What nginx reads; every other file is named by this one.
@@ -69,4 +70,4 @@ fn roomy(count: usize, least: usize) -> usize {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,7 +1,7 @@
 use std::str::FromStr;
 
 use hickory_proto::op::{Edns, Query};
-use hickory_proto::rr::Name;
+use hickory_proto::rr::{Name, Record};
 use proptest::prelude::*;
 
 use super::*;
@@ -158,5 +158,25 @@ proptest! {
         if let Some(answer) = answer(&packet, &zone, Transport::Udp, &asked) {
             prop_assert!(answer.len() <= LARGE);
         }
+    }
+}
+
+#[tokio::test]
+async fn as_many_addresses_are_answered_as_a_message_holds() {
+    let v6 = |n: u16| IpAddr::from([0xfd00, 0, 0, 0, 0, 0, 0, n]);
+    let all: Vec<IpAddr> = many(6000).into_iter().chain((0..6000).map(v6)).collect();
+    let (_zones, server) = running(zone(&[("api.vigie", all)])).await;
+    for (kind, least) in [(RecordType::A, 4000), (RecordType::AAAA, 2300)] {
+        let question = question("api.vigie.", kind).to_vec().unwrap();
+        let mut stream = TcpStream::connect(server.addresses()[0]).await.unwrap();
+        let length = u16::try_from(question.len()).unwrap();
+        stream.write_u16(length).await.unwrap();
+        stream.write_all(&question).await.unwrap();
+        let length = stream.read_u16().await.unwrap();
+        let mut answer = vec![0; usize::from(length)];
+        stream.read_exact(&mut answer).await.unwrap();
+        let message = Message::from_vec(&answer).unwrap();
+        assert!(!message.metadata.truncation);
+        assert!(addresses(&message).len() > least, "{kind}");
     }
 }

@@ -269,10 +269,11 @@ async fn reply(reader: &mut OwnedReadHalf, unread: &mut Vec<u8>) -> io::Result<S
                 .to_owned());
         }
         searched = unread.len().saturating_sub(PROMPT.len() - 1);
-        let mut some = [0; 16 << 10];
-        match reader.read(&mut some).await? {
+        // No array: it would be part of every future up to the loop, and fill a thread's stack.
+        unread.reserve(16 << 10);
+        match reader.read_buf(unread).await? {
             0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => unread.extend_from_slice(&some[..count]),
+            _ => {}
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::model::PrivatePem;
 use crate::render::bundle::{Content, ProxyKind};
 use crate::render::nginx::stamp;
 
-const NGINX: [&str; 2] = ["nginx-1.28", "nginx-1.30"];
+pub const NGINX: [&str; 2] = ["nginx-1.28", "nginx-1.30"];
 
 struct Given {
     running: Running,
@@ -81,18 +81,29 @@ impl Given {
     }
 
     fn master(&self) -> i32 {
-        let parent = |pid: &i32| {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            let (_, rest) = stat.rsplit_once(')')?;
-            rest.split_whitespace().nth(1)?.parse::<i32>().ok()
-        };
-        let ours = std::process::id() as i32;
-        let all = self.processes();
-        *all.iter().find(|pid| parent(pid) == Some(ours)).unwrap()
+        master_of(&self.root)
     }
 }
 
-fn processes_of(root: &Path) -> Vec<i32> {
+fn is_our_child(pid: &i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let parent = stat
+        .rsplit_once(')')
+        .and_then(|(_, rest)| rest.split(' ').nth(2));
+    parent == Some(&std::process::id().to_string())
+}
+
+pub fn master_of(root: &Path) -> i32 {
+    let all = processes_of(root);
+    *all.iter().find(|pid| is_our_child(pid)).unwrap()
+}
+
+pub fn workers_of(root: &Path) -> Vec<i32> {
+    let all = processes_of(root).into_iter();
+    all.filter(|pid| !is_our_child(pid)).collect()
+}
+
+pub fn processes_of(root: &Path) -> Vec<i32> {
     let pids = std::fs::read_dir("/proc").unwrap();
     let pids = pids.filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
     pids.filter(|pid: &i32| {
@@ -101,7 +112,7 @@ fn processes_of(root: &Path) -> Vec<i32> {
     .collect()
 }
 
-async fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
+pub async fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await?;
@@ -115,7 +126,7 @@ async fn get(address: SocketAddr, path: &str) -> std::io::Result<(u16, String)> 
 }
 
 /// An endpoint that answers `body`.
-async fn endpoint(address: SocketAddr, body: &'static str) -> JoinHandle<()> {
+pub async fn endpoint(address: SocketAddr, body: &'static str) -> JoinHandle<()> {
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
@@ -252,42 +263,40 @@ async fn an_address_in_use_is_named_and_taken_once_it_is_free() {
 }
 
 #[tokio::test]
-async fn nginx_takes_a_rotated_certificate_as_it_runs() {
-    let mut given = Given::nginx("nginx-1.30").await;
-    let pair = || {
-        let made = rcgen::generate_simple_self_signed(["x.example".to_owned()]).unwrap();
-        let pem = made.cert.pem() + &made.signing_key.serialize_pem();
-        (made.cert.der().to_vec(), pem)
-    };
-    let host = format!(
-        "map $ssl_server_name $certificates {{ default certs; }}
+async fn nginx_takes_rotated_certificates_as_it_runs_and_no_handshake_fails() {
+    for line in NGINX {
+        let mut given = Given::nginx(line).await;
+        let listen = free_address();
+        let host = format!(
+            "map $ssl_server_name $certificates {{ default certs; }}
 ssl_certificate_cache max=10 inactive=60s valid=1s;
-server {{ listen {} ssl; ssl_certificate $certificates/a.pem; ssl_certificate_key $certificates/a.pem; return 200; }}",
-        free_address()
-    );
-    let listen: SocketAddr = host
-        .split_once("listen ")
-        .unwrap()
-        .1
-        .split(' ')
-        .next()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let bundle = |pem: &str| {
-        let mut bundle = given.bundle(&host, "x");
-        let pem = Content::Private(PrivatePem::new(pem));
-        bundle.structure.insert("certs/a.pem".into(), pem);
-        stamp(&mut bundle);
-        bundle
-    };
-    let ((first, pem), (second, rotated)) = (pair(), pair());
-    let (old, new) = (bundle(&pem), bundle(&rotated));
-    assert_eq!(given.running.load(&old).await, LoadKind::Started);
-    assert_eq!(served_certificate(listen).await, first);
-    assert_eq!(given.running.load(&new).await, LoadKind::Live);
-    while served_certificate(listen).await != second {}
-    given.running.stop().await;
+server {{ listen {listen} ssl; ssl_certificate $certificates/a.pem; ssl_certificate_key $certificates/a.pem; return 200; }}"
+        );
+        let pairs = [pair(), pair(), pair()];
+        let bundles = pairs.each_ref().map(|(_, pem)| {
+            let mut bundle = given.bundle(&host, "x");
+            let pem = Content::Private(PrivatePem::new(pem.as_str()));
+            bundle.structure.insert("certs/a.pem".into(), pem);
+            stamp(&mut bundle);
+            bundle
+        });
+        assert_eq!(given.running.load(&bundles[0]).await, LoadKind::Started);
+        assert_eq!(served_certificate(listen).await, pairs[0].0);
+        let processes = given.processes();
+        for ((certificate, _), bundle) in pairs.iter().zip(&bundles).skip(1) {
+            assert_eq!(given.running.load(bundle).await, LoadKind::Live);
+            // Each handshake must succeed, with the old one or the new one.
+            while served_certificate(listen).await != *certificate {}
+        }
+        assert_eq!(given.processes(), processes, "no worker is another one");
+        given.running.stop().await;
+    }
+}
+
+fn pair() -> (Vec<u8>, String) {
+    let made = rcgen::generate_simple_self_signed(["x.example".to_owned()]).unwrap();
+    let pem = made.cert.pem() + &made.signing_key.serialize_pem();
+    (made.cert.der().to_vec(), pem)
 }
 
 async fn served_certificate(address: SocketAddr) -> Vec<u8> {

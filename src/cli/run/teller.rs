@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::addresses::url;
 use super::table::{Row, rows, text};
-use crate::agent::driver::Found;
+use crate::agent::driver::{Aside, Found};
 use crate::agent::resolve::NameProblem;
 use crate::agent::{Load, LoadKind};
 use crate::cli::report::{Report, colour, printable, summary};
@@ -163,6 +163,7 @@ impl Teller {
                 )
             }
         };
+        let line = format!("{line}{}", beside(&load.aside));
         let nothing = matches!(load.kind, LoadKind::Nothing);
         let mut value = self.load_value(&load, &changes);
         if load.kind.is_loaded() {
@@ -195,6 +196,8 @@ impl Teller {
             "changes": (!load.plan.is_nothing()).then_some(changes),
             "reasons": load.reasons,
             "milliseconds": u64::try_from(load.took.as_millis()).unwrap_or(u64::MAX),
+            "draining": load.aside.draining,
+            "notes": load.aside.notes,
         });
         if let Some(how) = how {
             value["how"] = how.into();
@@ -307,6 +310,17 @@ fn routes(model: &Model) -> BTreeMap<Key, &Route> {
         .chain(fallback)
         .map(|(host, route)| ((host, route.path.to_string(), route.path.kind()), route))
         .collect()
+}
+
+/// What stands behind the outcome of a load.
+fn beside(aside: &Aside) -> String {
+    let draining = match aside.draining {
+        0 => None,
+        1 => Some("1 old worker still drains".to_owned()),
+        count => Some(format!("{count} old workers still drain")),
+    };
+    let all = aside.notes.iter().cloned().chain(draining);
+    all.map(|words| format!("; {words}")).collect()
 }
 
 /// What a served version lacks beside newer ones.

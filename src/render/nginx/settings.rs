@@ -10,6 +10,7 @@ use super::sheet::{Sheets, print};
 use super::{CONFIGURATION, Placement, roomy, upstreams};
 use crate::model::names::{CertificateId, HostMatch};
 use crate::model::{BodyLimit, Model, Timeouts};
+use crate::render::bundle::{Bundle, Content};
 
 #[derive(Template)]
 #[template(path = "nginx/nginx.conf")]
@@ -94,7 +95,7 @@ pub fn write(model: &Model, placement: &Placement, splits: usize, sheets: &mut S
         certificates_max: roomy(model.certificates.len() * 2, 64),
         default_certificate: default_certificate(model),
         resolvers: upstreams::resolvers(placement),
-        zone_megabytes: upstreams::zone_megabytes(upstreams),
+        zone_megabytes: upstreams::zone_megabytes(model),
         includes: with_revision(includes),
     });
     sheets.file(CONFIGURATION).add(&text);
@@ -102,6 +103,15 @@ pub fn write(model: &Model, placement: &Placement, splits: usize, sheets: &mut S
         .file("conf/request.conf")
         .add(&print(&request(model)));
     sheets.file("conf/log.conf").add(&print(&LogConf));
+}
+
+/// How many files a worker of this bundle is to be able to open.
+pub fn open_files(bundle: &Bundle) -> Option<u64> {
+    let Some(Content::Text(text)) = bundle.structure.get(CONFIGURATION) else {
+        return None;
+    };
+    let (_, rest) = text.split_once("worker_rlimit_nofile ")?;
+    rest.split_once(';')?.0.parse().ok()
 }
 
 fn with_revision(mut includes: Vec<String>) -> Vec<String> {

@@ -10,7 +10,7 @@ use crate::render::{Capabilities, Placement, ProxyKind};
 use super::*;
 
 mod binary;
-mod builders;
+pub(crate) mod builders;
 mod hostile;
 mod laws;
 mod routes;

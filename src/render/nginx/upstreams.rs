@@ -1,7 +1,7 @@
 //! Upstreams, and the DNS names by which nginx asks for their endpoints.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use askama::Template;
 
@@ -13,9 +13,13 @@ use crate::model::{Endpoint, Endpoints, Model, Protocol, Upstream};
 use crate::render::bundle::{Bundle, Content, Pool};
 use crate::render::pool;
 
-/// What a name without endpoints is answered with: a group address, to which TCP fails at once on any
-/// port. An empty answer would make nginx forget the upstream and ask again after ten seconds only.
-pub const NO_ENDPOINT: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1));
+/// What a name without endpoints is answered with, in the family that is asked for: group addresses,
+/// to which TCP fails at once on any port. An empty answer would make nginx forget the upstream and
+/// ask again after ten seconds only.
+pub const NO_ENDPOINT: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(224, 0, 0, 1)),
+    IpAddr::V6(Ipv6Addr::new(0xff0e, 0, 0, 0, 0, 0, 0, 1)),
+];
 
 /// The port of an upstream without endpoints whose Service names its port: pods decide the number.
 const DISCARD: u16 = 9;
@@ -106,10 +110,14 @@ fn ports(upstream: &Upstream) -> impl Iterator<Item = u16> {
 }
 
 /// One zone for all, in megabytes: each its own would cost 30 KB and a slower start. An endpoint takes
-/// 0.8 KB, and pages that are not used cost nothing. It follows from the number of upstreams alone,
-/// because one endpoint more must not change a file.
-pub fn zone_megabytes(upstreams: usize) -> usize {
-    roomy(upstreams / 32, 16)
+/// 0.8 KB; an upstream is given room for eight of them, so that the zone seldom follows from anything
+/// else. Pages that are not used cost nothing. There is room for twice as many endpoints as there are,
+/// and one more changes a file only where that passes a power of two.
+pub fn zone_megabytes(model: &Model) -> usize {
+    let all = model.upstreams.values();
+    let endpoints: usize = all.map(|upstream| endpoints(upstream).len()).sum();
+    let kilobytes = model.upstreams.len() * 8 + endpoints;
+    roomy(kilobytes.div_ceil(1024), 16)
 }
 
 /// Idle connections that a worker keeps to an upstream.
@@ -156,7 +164,7 @@ pub fn dns_zone(bundle: &Bundle) -> BTreeMap<String, Vec<IpAddr>> {
             .filter(|a| a.is_ipv6() == (family == Family::V6))
             .collect();
         let answer = match addresses.is_empty() {
-            true => vec![NO_ENDPOINT],
+            true => NO_ENDPOINT.to_vec(),
             false => addresses.into_iter().collect(),
         };
         zone.insert(name.to_owned(), answer);

@@ -59,7 +59,10 @@ fn names_are_answered_by_port_and_never_with_nothing() {
             ("p9090", &["10.0.0.2"])
         ])
     );
-    assert_eq!(answers(&[]), expected(&[("p8080", &["224.0.0.1"])]));
+    assert_eq!(
+        answers(&[]),
+        expected(&[("p8080", &["224.0.0.1", "ff0e::1"])])
+    );
     // IPv4 where both exist; IPv6 where nothing else does.
     assert_eq!(
         answers(&["10.0.0.1:8080", "[fd00::1]:8080"]),
@@ -80,8 +83,25 @@ fn a_name_that_lost_its_last_endpoint_of_a_port_fails_at_once() {
     let gone = zone.iter().find(|(name, _)| name.contains("-up-80.p9090"));
     assert_eq!(
         gone.map(|(_, answer)| answer.as_slice()),
-        Some(&[NO_ENDPOINT][..])
+        Some(&NO_ENDPOINT[..])
     );
+}
+
+#[test]
+fn the_zone_holds_twice_the_endpoints_and_seldom_changes() {
+    let zone = |count: u32| {
+        let address = |n: u32| format!("10.{}.{}.{}:80", n >> 16, (n >> 8) & 255, n & 255);
+        let all: Vec<String> = (0..count).map(address).collect();
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let text = folder(&rendered(&one_upstream(upstream(&all))), "nginx.conf");
+        let (_, rest) = text.split_once("zone upstreams ").expect("a zone");
+        let megabytes = rest.split_once("m;").expect("megabytes").0;
+        megabytes.parse::<u32>().expect("a number")
+    };
+    assert_eq!([zone(0), zone(1), zone(8000)], [16, 16, 16]);
+    assert_eq!([zone(9000), zone(16_000)], [32, 32]);
+    // nginx takes 0.8 KB for each.
+    assert!(zone(60_000) * 1024 >= 60_000 * 2 * 8 / 10);
 }
 
 #[test]
