@@ -5,6 +5,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 // In the order of a build.
+mod memo;
 mod class;
 mod annotations;
 mod tls;
@@ -29,6 +30,7 @@ use crate::snapshot::{ObjectName, Snapshot};
 pub use annotations::{Annotation, Handling, TABLE as ANNOTATIONS};
 use class::Claimed;
 use ingress::Entry;
+pub use memo::Memo;
 use routes::Routes;
 use service::Upstreams;
 pub use tls::{certificate as certificate_of_pem, of_secret as certificate_of_secret};
@@ -93,11 +95,17 @@ pub struct Translation {
 
 /// Builds the model of a snapshot.
 pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
+    translate_with(snapshot, options, &mut Memo::default())
+}
+
+/// The same; what `memo` has of earlier builds is not made again.
+pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -> Translation {
     let mut findings = Vec::new();
     let mut upstreams = Upstreams::new(snapshot);
 
     let claimed = class::claim(snapshot, &options.classes, &mut findings);
-    let tls = tls::tls(snapshot, options, &claimed, &mut findings);
+    let certificates = &mut memo.certificates;
+    let mut tls = tls::tls(snapshot, options, &claimed, certificates, &mut findings);
     let (canaries, mains): (Vec<&Claimed<'_>>, Vec<&Claimed<'_>>) =
         claimed.iter().partition(|c| c.settings.canary.enabled);
 
@@ -105,7 +113,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         .iter()
         .map(|claimed| ingress::entries(claimed, &mut findings))
         .collect();
-    let mut routes = Routes::new(&tls, entries.iter().flatten());
+    let mut routes = Routes::new(&tls, &mut memo.regexes, entries.iter().flatten());
     for of_ingress in &entries {
         for entry in of_ingress {
             routes.add(entry, &mut upstreams, &mut findings);
@@ -137,14 +145,15 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         fallback.or_else(|| routes::class_default(options, &mut upstreams, &mut findings));
 
     let hosts = routes.finish();
-    let (mut certificates, mut memory) = (tls.certificates, tls.memory);
     let default_certificate =
-        tls::default_certificate(snapshot, options, &mut memory, &mut findings);
+        tls.default_certificate(snapshot, options, &mut memo.certificates, &mut findings);
+    let (mut certificates, memory) = (tls.certificates, tls.memory);
     let default_certificate = default_certificate.map(|certificate| {
         let id = CertificateId::default_certificate();
         certificates.insert(id.clone(), certificate);
         id
     });
+    memo.forget_unused();
     findings.sort();
     findings.dedup();
     Translation {

@@ -20,7 +20,7 @@ use crate::source::folder::{Folder, Manifests, watch};
 use crate::source::stand_in::{StandIn, stand_in};
 use crate::standalone::find::find;
 use crate::standalone::{Built, Settings, Standalone, Told, build};
-use crate::translate::Memory;
+use crate::translate::{Memo, Memory};
 
 use addresses::Address;
 use teller::Teller;
@@ -96,6 +96,7 @@ async fn serve(args: &RunArgs) -> anyhow::Result<u8> {
         standalone,
         teller,
         memory: Memory::default(),
+        memo: Memo::default(),
         default_certificate: certificate::self_signed(today())?,
         capabilities: found.capabilities,
     };
@@ -132,6 +133,7 @@ struct Run<'a> {
     standalone: Standalone,
     teller: Teller,
     memory: Memory,
+    memo: Memo,
     default_certificate: crate::model::Certificate,
     capabilities: crate::render::Capabilities,
 }
@@ -172,7 +174,7 @@ impl Run<'_> {
             model,
             mut diagnostics,
             memory,
-        } = build(&snapshot, &options, &self.capabilities);
+        } = build(&snapshot, &options, &self.capabilities, &mut self.memo);
         self.memory = memory;
         diagnostics.extend(folder.diagnostics.iter().cloned());
         diagnostics.extend(of_options);
