@@ -6,16 +6,20 @@
 #![allow(clippy::panic, reason = "benchmarks fail by panicking")]
 
 mod estate;
+mod proxy;
 mod shared;
+mod usage;
 
 use std::hint::black_box;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::UsageWho;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind, haproxy};
 use vigie::translate::translate;
+
+use usage::cpu;
 
 const SIZES: [usize; 2] = [1_000, 10_000];
 const ROUNDS: usize = 5;
@@ -118,7 +122,7 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
     for below in ["run", "tmp"] {
         std::fs::create_dir_all(dir.path().join(below)).expect("a directory");
     }
-    let binary = shared::binary(proxy);
+    let binary = proxy::binary(proxy);
     let mut command = Command::new(binary);
     match proxy {
         ProxyKind::Nginx => command
@@ -134,15 +138,6 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
     let status = command.status().expect("the proxy starts");
     assert!(status.success(), "{proxy} refuses what is rendered");
     cpu(UsageWho::RUSAGE_CHILDREN) - before
-}
-
-/// CPU time so far.
-fn cpu(who: UsageWho) -> Duration {
-    let usage = getrusage(who).expect("usage is known");
-    let of = |time: nix::sys::time::TimeVal| {
-        Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()) as u64)
-    };
-    of(usage.user_time()) + of(usage.system_time())
 }
 
 /// Peak memory of a process that holds the estate and builds it once; the same process without the

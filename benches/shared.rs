@@ -1,10 +1,6 @@
 //! What the benchmarks share.
 
-use std::path::PathBuf;
-
 use jiff::civil::date;
-use vigie::render::ProxyKind;
-use vigie::standalone::find::find;
 use vigie::translate::{Classes, Memory, Options};
 
 /// What a build reads beside the snapshot.
@@ -29,13 +25,4 @@ pub fn options() -> Options {
 /// An object of the API, written as JSON.
 pub fn of<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
     serde_json::from_value(value).expect("the estate's objects are well formed")
-}
-
-/// The proxy that `make proxies` got.
-pub fn binary(proxy: ProxyKind) -> PathBuf {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let found = runtime.expect("a runtime").block_on(find(proxy, None));
-    found.expect("make proxies gets it").binary
 }

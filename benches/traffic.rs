@@ -9,6 +9,7 @@
 
 mod by_hand;
 mod load;
+mod proxy;
 mod shared;
 
 use std::collections::BTreeMap;
@@ -177,7 +178,7 @@ fn free() -> SocketAddr {
 }
 
 fn spawn(proxy: ProxyKind, root: &Path) -> Child {
-    let mut command = Command::new(shared::binary(proxy));
+    let mut command = Command::new(proxy::binary(proxy));
     match proxy {
         ProxyKind::Nginx => command
             .args(["-e", "stderr", "-c", "nginx.conf", "-p"])

@@ -37,53 +37,105 @@ impl std::fmt::Display for ObjectName {
 /// The label by which a slice belongs to a Service (EndpointSlice API; names of slices mean nothing).
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// All objects that one build reads.
+/// All objects that one build reads. Maps and objects are shared with the snapshots that this one was
+/// made from, so that one changed object costs one map.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
-    pub ingresses: BTreeMap<ObjectName, Arc<Ingress>>,
-    pub classes: BTreeMap<String, Arc<IngressClass>>,
-    pub services: BTreeMap<ObjectName, Arc<Service>>,
+    pub ingresses: Arc<BTreeMap<ObjectName, Arc<Ingress>>>,
+    pub classes: Arc<BTreeMap<String, Arc<IngressClass>>>,
+    pub services: Arc<BTreeMap<ObjectName, Arc<Service>>>,
     /// By the Service that the label names; in each list by the slices' own names.
-    pub slices: BTreeMap<ObjectName, BTreeMap<String, Arc<EndpointSlice>>>,
-    pub secrets: BTreeMap<ObjectName, Arc<Secret>>,
+    pub slices: Arc<BTreeMap<ObjectName, BTreeMap<String, Arc<EndpointSlice>>>>,
+    pub secrets: Arc<BTreeMap<ObjectName, Arc<Secret>>>,
+}
+
+/// An object of any kind that a snapshot holds.
+#[derive(Clone, Debug)]
+pub enum Object {
+    Ingress(Arc<Ingress>),
+    Class(Arc<IngressClass>),
+    Service(Arc<Service>),
+    Slice(Arc<EndpointSlice>),
+    Secret(Arc<Secret>),
 }
 
 impl Snapshot {
     pub fn add_ingress(&mut self, ingress: Ingress) {
-        self.ingresses
-            .insert(named(&ingress.metadata), Arc::new(ingress));
+        self.add(Object::Ingress(Arc::new(ingress)));
     }
 
     pub fn add_class(&mut self, class: IngressClass) {
-        self.classes
-            .insert(named(&class.metadata).name, Arc::new(class));
+        self.add(Object::Class(Arc::new(class)));
     }
 
     pub fn add_service(&mut self, service: Service) {
-        self.services
-            .insert(named(&service.metadata), Arc::new(service));
+        self.add(Object::Service(Arc::new(service)));
     }
 
-    /// Keeps a slice under its Service; one without the label belongs to none and is dropped.
     pub fn add_slice(&mut self, slice: EndpointSlice) {
-        let name = named(&slice.metadata);
-        let label = slice
-            .metadata
-            .labels
-            .as_ref()
-            .and_then(|all| all.get(SERVICE_NAME_LABEL));
-        if let Some(service) = label {
-            let service = ObjectName::new(name.namespace, service.clone());
-            self.slices
-                .entry(service)
-                .or_default()
-                .insert(name.name, Arc::new(slice));
-        }
+        self.add(Object::Slice(Arc::new(slice)));
     }
 
     pub fn add_secret(&mut self, secret: Secret) {
-        self.secrets
-            .insert(named(&secret.metadata), Arc::new(secret));
+        self.add(Object::Secret(Arc::new(secret)));
+    }
+
+    /// Keeps an object by its name, a slice under its Service; a slice without the label belongs to
+    /// none and is dropped.
+    pub fn add(&mut self, object: Object) {
+        match object {
+            Object::Ingress(object) => {
+                Arc::make_mut(&mut self.ingresses).insert(named(&object.metadata), object);
+            }
+            Object::Class(object) => {
+                Arc::make_mut(&mut self.classes).insert(named(&object.metadata).name, object);
+            }
+            Object::Service(object) => {
+                Arc::make_mut(&mut self.services).insert(named(&object.metadata), object);
+            }
+            Object::Slice(object) => {
+                if let Some((service, name)) = seat(&object) {
+                    let slices = Arc::make_mut(&mut self.slices);
+                    slices.entry(service).or_default().insert(name, object);
+                }
+            }
+            Object::Secret(object) => {
+                Arc::make_mut(&mut self.secrets).insert(named(&object.metadata), object);
+            }
+        }
+    }
+
+    /// Takes out what stands where this object would.
+    pub fn remove(&mut self, object: &Object) {
+        match object {
+            Object::Ingress(object) => {
+                Arc::make_mut(&mut self.ingresses).remove(&named(&object.metadata));
+            }
+            Object::Class(object) => {
+                Arc::make_mut(&mut self.classes).remove(&named(&object.metadata).name);
+            }
+            Object::Service(object) => {
+                Arc::make_mut(&mut self.services).remove(&named(&object.metadata));
+            }
+            Object::Slice(object) => self.remove_slice(object),
+            Object::Secret(object) => {
+                Arc::make_mut(&mut self.secrets).remove(&named(&object.metadata));
+            }
+        }
+    }
+
+    fn remove_slice(&mut self, slice: &EndpointSlice) {
+        let Some((service, name)) = seat(slice) else {
+            return;
+        };
+        let slices = Arc::make_mut(&mut self.slices);
+        let Some(of_service) = slices.get_mut(&service) else {
+            return;
+        };
+        of_service.remove(&name);
+        if of_service.is_empty() {
+            slices.remove(&service);
+        }
     }
 
     /// The slices of a Service, by name.
@@ -101,6 +153,14 @@ impl Snapshot {
             .take_while(move |(key, _)| key.namespace == namespace)
             .map(|(key, _)| key.name.as_str())
     }
+}
+
+/// The Service of a slice, by its label, and the slice's name.
+fn seat(slice: &EndpointSlice) -> Option<(ObjectName, String)> {
+    let ObjectName { namespace, name } = named(&slice.metadata);
+    let labels = slice.metadata.labels.as_ref()?;
+    let service = labels.get(SERVICE_NAME_LABEL)?;
+    Some((ObjectName::new(namespace, service.clone()), name))
 }
 
 /// An object without a namespace stands in `default`, as kubectl applies it; cluster-scoped kinds

@@ -23,7 +23,7 @@ use crate::model::diagnostics::Diagnostic;
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::{Capabilities, Placement, render, unsupported};
 use crate::snapshot::Snapshot;
-use crate::translate::{Memory, Options, translate};
+use crate::translate::{Memo, Memory, Options, translate_with};
 
 use state::State;
 
@@ -45,9 +45,14 @@ pub struct Built {
     pub memory: Memory,
 }
 
-/// Snapshot → model and all findings. Pure.
-pub fn build(snapshot: &Snapshot, options: &Options, capabilities: &Capabilities) -> Built {
-    let translation = translate(snapshot, options);
+/// Snapshot → model and all findings. Pure but for the memo, which changes nothing of the result.
+pub fn build(
+    snapshot: &Snapshot,
+    options: &Options,
+    capabilities: &Capabilities,
+    memo: &mut Memo,
+) -> Built {
+    let translation = translate_with(snapshot, options, memo);
     let mut diagnostics = translation.diagnostics;
     diagnostics.extend(unsupported(&translation.model, capabilities));
     Built {

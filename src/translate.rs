@@ -6,6 +6,7 @@
 
 // In the order of a build.
 mod quarantine;
+mod memo;
 mod class;
 mod annotations;
 mod tls;
@@ -30,6 +31,7 @@ use crate::snapshot::{ObjectName, Snapshot};
 pub use annotations::{Annotation, Handling, TABLE as ANNOTATIONS};
 use class::Claimed;
 use ingress::Entry;
+pub use memo::Memo;
 pub use quarantine::{Quarantine, Refused};
 use routes::Routes;
 use service::Upstreams;
@@ -97,13 +99,26 @@ pub struct Translation {
 
 /// Builds the model of a snapshot.
 pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
+    translate_with(snapshot, options, &mut Memo::default())
+}
+
+/// The same; what `memo` has of earlier builds is not made again.
+pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -> Translation {
     let quarantine = options.memory.quarantine.pruned(snapshot);
     let (snapshot, mut findings) = quarantine.apply(snapshot);
     let snapshot = snapshot.as_ref();
     let mut upstreams = Upstreams::new(snapshot);
 
     let claimed = class::claim(snapshot, &options.classes, &mut findings);
-    let tls = tls::tls(snapshot, options, &quarantine, &claimed, &mut findings);
+    let certificates = &mut memo.certificates;
+    let mut tls = tls::tls(
+        snapshot,
+        options,
+        &quarantine,
+        &claimed,
+        certificates,
+        &mut findings,
+    );
     let (canaries, mains): (Vec<&Claimed<'_>>, Vec<&Claimed<'_>>) =
         claimed.iter().partition(|c| c.settings.canary.enabled);
 
@@ -111,7 +126,7 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         .iter()
         .map(|claimed| ingress::entries(claimed, &mut findings))
         .collect();
-    let mut routes = Routes::new(&tls, entries.iter().flatten());
+    let mut routes = Routes::new(&tls, &mut memo.regexes, entries.iter().flatten());
     for of_ingress in &entries {
         for entry in of_ingress {
             routes.add(entry, &mut upstreams, &mut findings);
@@ -143,15 +158,16 @@ pub fn translate(snapshot: &Snapshot, options: &Options) -> Translation {
         fallback.or_else(|| routes::class_default(options, &mut upstreams, &mut findings));
 
     let hosts = routes.finish();
-    let (mut certificates, mut memory) = (tls.certificates, tls.memory);
     let default_certificate =
-        tls::default_certificate(snapshot, options, &mut memory, &mut findings);
+        tls.default_certificate(snapshot, options, &mut memo.certificates, &mut findings);
+    let (mut certificates, memory) = (tls.certificates, tls.memory);
     let default_certificate = default_certificate.map(|certificate| {
         let id = CertificateId::default_certificate();
         certificates.insert(id.clone(), certificate);
         id
     });
     memory.quarantine = quarantine;
+    memo.forget_unused();
     findings.sort();
     findings.dedup();
     Translation {

@@ -17,6 +17,7 @@ use crate::render::capabilities::Version;
 use crate::render::{self, Capabilities, Placement};
 use crate::source::folder::Manifests;
 use crate::standalone::{Built, build};
+use crate::translate::Memo;
 
 /// Where the agent's DNS answers, the first of as many ports as are needed.
 const RESOLVER: SocketAddr =
@@ -73,7 +74,12 @@ pub fn render(args: &RenderArgs) -> anyhow::Result<u8> {
     let date = args.date.unwrap_or_else(today);
     let Built {
         model, diagnostics, ..
-    } = build(&snapshot, &args.build.options(date, None), &capabilities);
+    } = build(
+        &snapshot,
+        &args.build.options(date, None),
+        &capabilities,
+        &mut Memo::default(),
+    );
     let placement = Placement {
         http: args.http.clone(),
         https: args.https.clone(),

@@ -24,7 +24,7 @@ use crate::source::folder::{Folder, Manifests, watch};
 use crate::source::stand_in::{StandIn, stand_in};
 use crate::standalone::find::find;
 use crate::standalone::{Built, Settings, Standalone, Told, build};
-use crate::translate::{Memory, Refused};
+use crate::translate::{Memo, Memory, Refused};
 
 use addresses::Address;
 use teller::Teller;
@@ -103,6 +103,7 @@ async fn serve(args: &RunArgs) -> anyhow::Result<u8> {
         folder: Arc::default(),
         built: None,
         good: Arc::default(),
+        memo: Memo::default(),
         default_certificate: certificate::self_signed(today())?,
         capabilities: found.capabilities,
     };
@@ -144,6 +145,7 @@ struct Run<'a> {
     built: Option<(Revision, Arc<Snapshot>)>,
     /// What the bundle was made of that runs.
     good: Arc<Snapshot>,
+    memo: Memo,
     default_certificate: crate::model::Certificate,
     capabilities: crate::render::Capabilities,
 }
@@ -211,7 +213,7 @@ impl Run<'_> {
             model,
             mut diagnostics,
             memory,
-        } = build(&snapshot, &options, &self.capabilities);
+        } = build(&snapshot, &options, &self.capabilities, &mut self.memo);
         self.memory = memory;
         diagnostics.extend(self.folder.diagnostics.iter().cloned());
         diagnostics.extend(of_options);

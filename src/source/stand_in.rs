@@ -149,7 +149,7 @@ pub fn stand_in(
             vacate(&mut snapshot, name, &meant);
             snapshot.add_slice(slice(name, number, *address, stand_in.host_port, &meant));
         }
-        snapshot.services.insert(name.clone(), Arc::new(service));
+        snapshot.add_service(service);
     }
     (snapshot, diagnostics)
 }
@@ -186,7 +186,7 @@ fn no_such_port(stand_in: &StandIn, ports: &[ServicePort]) -> Diagnostic {
 
 /// Takes the ports that are stood in for out of the Service's slices.
 fn vacate(snapshot: &mut Snapshot, name: &ObjectName, meant: &[&ServicePort]) {
-    let Some(slices) = snapshot.slices.get_mut(name) else {
+    let Some(slices) = Arc::make_mut(&mut snapshot.slices).get_mut(name) else {
         return;
     };
     let stays = |port: &EndpointPort| {

@@ -37,7 +37,7 @@ pub fn claim<'a>(
     findings: &mut Vec<Diagnostic>,
 ) -> Vec<Claimed<'a>> {
     let mut claimed = Vec::new();
-    for (name, ingress) in &snapshot.ingresses {
+    for (name, ingress) in snapshot.ingresses.iter() {
         let object = ObjectRef::new(Kind::Ingress, &name.namespace, &name.name);
         match owner(snapshot, classes, ingress) {
             Owner::Ours(semantics) => {

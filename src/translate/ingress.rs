@@ -5,9 +5,10 @@ use k8s_openapi::api::networking::v1::{HTTPIngressPath, IngressBackend, IngressR
 
 use super::PathSemantics;
 use super::class::Claimed;
+use super::memo::Regexes;
 use crate::model::PathMatch;
 use crate::model::diagnostics::{Diagnostic, FieldPath, Origin, Severity, accepted, programmed};
-use crate::model::names::{HostMatch, PathRegex, RoutePath, shown};
+use crate::model::names::{HostMatch, NameError, RoutePath, shown};
 
 /// One path of a rule.
 pub struct Entry<'a> {
@@ -174,6 +175,7 @@ impl Entry<'_> {
     pub fn path_match(
         &self,
         ordered: Option<&Origin>,
+        regexes: &mut Regexes,
         findings: &mut Vec<Diagnostic>,
     ) -> Option<PathMatch> {
         self.advise(findings)?;
@@ -181,14 +183,14 @@ impl Entry<'_> {
             (None, semantics) => self.literal(semantics),
             (Some(owner), PathSemantics::IngressNginx) => {
                 self.advise_host_wide(owner, findings);
-                PathRegex::ignoring_case(self.path).map(PathMatch::Regex)
+                regexes.ignoring_case(self.path).map(PathMatch::Regex)
             }
             (Some(_), PathSemantics::Strict) if self.wants_regex() => {
-                PathRegex::heeding_case(self.path).map(PathMatch::Regex)
+                regexes.heeding_case(self.path).map(PathMatch::Regex)
             }
-            (Some(_), PathSemantics::Strict) => {
-                self.literal(PathSemantics::Strict).and_then(as_regex)
-            }
+            (Some(_), PathSemantics::Strict) => self
+                .literal(PathSemantics::Strict)
+                .and_then(|literal| as_regex(literal, regexes)),
         };
         of_path
             .inspect_err(|error| {
@@ -204,10 +206,7 @@ impl Entry<'_> {
             .ok()
     }
 
-    fn literal(
-        &self,
-        semantics: PathSemantics,
-    ) -> Result<PathMatch, crate::model::names::NameError> {
+    fn literal(&self, semantics: PathSemantics) -> Result<PathMatch, NameError> {
         let path: RoutePath = self.path.parse()?;
         Ok(match (self.path_type, semantics) {
             (PathType::Exact, _) => PathMatch::Exact(path),
@@ -265,7 +264,7 @@ impl Entry<'_> {
 }
 
 /// A literal path in an ordered host: the expression that takes just the same requests.
-fn as_regex(literal: PathMatch) -> Result<PathMatch, crate::model::names::NameError> {
+fn as_regex(literal: PathMatch, regexes: &mut Regexes) -> Result<PathMatch, NameError> {
     let escape = |path: &RoutePath| fancy_regex::escape(path.as_str()).into_owned();
     let source = match &literal {
         PathMatch::Exact(path) => format!(r"{}\z", escape(path)),
@@ -274,5 +273,5 @@ fn as_regex(literal: PathMatch) -> Result<PathMatch, crate::model::names::NameEr
         PathMatch::PlainPrefix(path) => escape(path),
         PathMatch::Regex(_) => return Ok(literal),
     };
-    PathRegex::heeding_case(&source).map(PathMatch::Regex)
+    regexes.heeding_case(&source).map(PathMatch::Regex)
 }

@@ -219,13 +219,17 @@ fn find(snapshot: &Snapshot, object: &ObjectRef) -> Option<Object> {
 fn put(snapshot: &mut Snapshot, object: &ObjectRef, good: Option<&Object>) {
     let name = name(object);
     match good.cloned() {
-        Some(Object::Ingress(good)) => drop(snapshot.ingresses.insert(name, good)),
-        Some(Object::Service(good)) => drop(snapshot.services.insert(name, good)),
-        Some(Object::Secret(good)) => drop(snapshot.secrets.insert(name, good)),
+        Some(Object::Ingress(good)) => {
+            drop(Arc::make_mut(&mut snapshot.ingresses).insert(name, good))
+        }
+        Some(Object::Service(good)) => {
+            drop(Arc::make_mut(&mut snapshot.services).insert(name, good))
+        }
+        Some(Object::Secret(good)) => drop(Arc::make_mut(&mut snapshot.secrets).insert(name, good)),
         None => match object.kind {
-            Kind::Ingress => drop(snapshot.ingresses.remove(&name)),
-            Kind::Service => drop(snapshot.services.remove(&name)),
-            Kind::Secret => drop(snapshot.secrets.remove(&name)),
+            Kind::Ingress => drop(Arc::make_mut(&mut snapshot.ingresses).remove(&name)),
+            Kind::Service => drop(Arc::make_mut(&mut snapshot.services).remove(&name)),
+            Kind::Secret => drop(Arc::make_mut(&mut snapshot.secrets).remove(&name)),
             _ => {}
         },
     }

@@ -7,13 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::action::{action, annotation, default_action};
 use super::class::Claimed;
 use super::ingress::{Entry, PathType};
+use super::memo::Regexes;
 use super::service::{PortRef, Upstreams, Wish};
 use super::tls::Tls;
 use super::{Options, PathSemantics, policy};
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin, programmed};
-use crate::model::names::{
-    HostMatch, PathRegex, RouteId, RoutePath, StatusCode, Template, TemplatePart,
-};
+use crate::model::names::{HostMatch, RouteId, RoutePath, StatusCode, Template, TemplatePart};
 use crate::model::{Action, Forward, Host, PathMatch, Redirect, Route};
 
 /// A route with what decides its place in an ordered host.
@@ -36,13 +35,18 @@ struct Claims {
 /// Builds hosts out of entries, the oldest first.
 pub struct Routes<'o> {
     tls: &'o Tls,
+    regexes: &'o mut Regexes,
     /// Hosts whose paths are regular expressions, with the annotation's Ingress.
     ordered: BTreeMap<HostMatch, Origin>,
     hosts: BTreeMap<HostMatch, Claims>,
 }
 
 impl<'o> Routes<'o> {
-    pub fn new<'e>(tls: &'o Tls, entries: impl Iterator<Item = &'e Entry<'e>>) -> Self {
+    pub fn new<'e>(
+        tls: &'o Tls,
+        regexes: &'o mut Regexes,
+        entries: impl Iterator<Item = &'e Entry<'e>>,
+    ) -> Self {
         let mut ordered = BTreeMap::new();
         for entry in entries.filter(|entry| entry.wants_regex()) {
             ordered
@@ -51,6 +55,7 @@ impl<'o> Routes<'o> {
         }
         Self {
             tls,
+            regexes,
             ordered,
             hosts: BTreeMap::new(),
         }
@@ -63,7 +68,8 @@ impl<'o> Routes<'o> {
         upstreams: &mut Upstreams<'_>,
         findings: &mut Vec<Diagnostic>,
     ) {
-        let Some(path) = entry.path_match(self.ordered.get(&entry.host), findings) else {
+        let owner = self.ordered.get(&entry.host);
+        let Some(path) = entry.path_match(owner, self.regexes, findings) else {
             return;
         };
         let action = action(entry, &path, upstreams, findings);
@@ -147,7 +153,8 @@ impl<'o> Routes<'o> {
         entry: &Entry<'_>,
         findings: &mut Vec<Diagnostic>,
     ) -> Option<&mut Placed> {
-        let path = entry.path_match(self.ordered.get(&entry.host), findings)?;
+        let owner = self.ordered.get(&entry.host);
+        let path = entry.path_match(owner, self.regexes, findings)?;
         let claims = self.hosts.get_mut(&entry.host)?;
         let at = match claims.by_path.get(&path) {
             Some(at) => *at,
@@ -298,7 +305,7 @@ impl<'o> Routes<'o> {
     }
 
     /// A literal path as its host holds it.
-    fn in_host(&self, host: &HostMatch, path: PathMatch) -> PathMatch {
+    fn in_host(&mut self, host: &HostMatch, path: PathMatch) -> PathMatch {
         if !self.ordered.contains_key(host) {
             return path;
         }
@@ -306,7 +313,8 @@ impl<'o> Routes<'o> {
             PathMatch::Exact(_) => r"/\z",
             _ => "/",
         };
-        PathRegex::heeding_case(source).map_or(path, PathMatch::Regex)
+        let regex = self.regexes.heeding_case(source);
+        regex.map_or(path, PathMatch::Regex)
     }
 
     /// The finished hosts, each in the order in which its paths are tried.

@@ -21,6 +21,8 @@ use crate::snapshot::{ObjectName, Snapshot};
 pub struct Upstreams<'a> {
     snapshot: &'a Snapshot,
     pub built: BTreeMap<UpstreamName, Upstream>,
+    /// What slices hold, by Service and name of its port: many paths may refer to one.
+    found: BTreeMap<(&'a ObjectName, &'a str), Found>,
 }
 
 /// The port that a backend refers to.
@@ -68,6 +70,7 @@ impl<'a> Upstreams<'a> {
         Self {
             snapshot,
             built: BTreeMap::new(),
+            found: BTreeMap::new(),
         }
     }
 
@@ -124,7 +127,7 @@ impl<'a> Upstreams<'a> {
         findings: &mut Vec<Diagnostic>,
     ) -> Option<UpstreamName> {
         let at = |field: &str| origin.at(origin.field.key(field));
-        let Some(service) = self.snapshot.services.get(name) else {
+        let Some((name, service)) = self.snapshot.services.get_key_value(name) else {
             let near = near_names(&name.name, self.snapshot.service_names(&name.namespace));
             findings.push(references::service_not_found(
                 at("name"),
@@ -135,10 +138,11 @@ impl<'a> Upstreams<'a> {
             ));
             return None;
         };
+        let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref());
+        let ports: &'a [ServicePort] = ports.unwrap_or_default();
         let empty = ServiceSpec::default();
         let spec = service.spec.as_ref().unwrap_or(&empty);
         let external = spec.type_.as_deref() == Some("ExternalName");
-        let ports = spec.ports.as_deref().unwrap_or_default();
         let port = find_port(ports, wanted);
         let number = match (port, wanted) {
             (Some(port), _) => valid_port(port.port),
@@ -190,7 +194,7 @@ impl<'a> Upstreams<'a> {
         } else if let Some(cluster_ip) = place.cluster_ip(wish, findings) {
             cluster_ip
         } else {
-            place.addresses(self.snapshot, findings)
+            place.addresses(self.found(name, port), findings)
         };
         if !self.built.contains_key(&id) {
             ignored_settings(spec, name, findings);
@@ -209,6 +213,19 @@ impl<'a> Upstreams<'a> {
         }
         Some(id)
     }
+
+    fn found(&mut self, service: &'a ObjectName, port: Option<&'a ServicePort>) -> &Found {
+        let slices = self.snapshot.slices_of(service).map(AsRef::as_ref);
+        let port = port_name(port);
+        let found = self.found.entry((service, port));
+        found.or_insert_with(|| Found::of(slices, port))
+    }
+}
+
+/// The name by which slices know a port; one that is alone needs none.
+fn port_name(port: Option<&ServicePort>) -> &str {
+    port.and_then(|port| port.name.as_deref())
+        .unwrap_or_default()
 }
 
 /// The annotation, otherwise the port's appProtocol where it is honoured, otherwise HTTP.
@@ -359,10 +376,7 @@ impl Place<'_> {
         Some(Endpoints::Addresses(vec![Endpoint { address, port }]))
     }
 
-    fn addresses(&self, snapshot: &Snapshot, findings: &mut Vec<Diagnostic>) -> Endpoints {
-        let port_name = self.port.and_then(|port| port.name.as_deref());
-        let port_name = port_name.unwrap_or_default();
-        let found = Found::of(snapshot.slices_of(self.name).map(AsRef::as_ref), port_name);
+    fn addresses(&self, found: &Found, findings: &mut Vec<Diagnostic>) -> Endpoints {
         for (slice, port) in &found.bad_ports {
             let object = ObjectRef::new(Kind::EndpointSlice, &self.name.namespace, slice);
             findings.push(accepted::invalid(
@@ -380,7 +394,7 @@ impl Place<'_> {
             findings.push(endpoints::endpoint_port_missing(
                 self.origin.clone(),
                 &self.name.name,
-                port_name,
+                port_name(self.port),
                 &others,
             ));
         }

@@ -9,6 +9,7 @@ use jiff::ToSpan;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::class::Claimed;
+use super::memo::Certificates;
 use super::quarantine::Quarantine;
 use super::{Memory, Options};
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin, references};
@@ -42,6 +43,7 @@ pub fn tls(
     options: &Options,
     quarantine: &Quarantine,
     claimed: &[Claimed<'_>],
+    certificates: &mut Certificates,
     findings: &mut Vec<Diagnostic>,
 ) -> Tls {
     let mut uses: BTreeMap<ObjectName, Vec<Use>> = BTreeMap::new();
@@ -59,7 +61,9 @@ pub fn tls(
         quarantine.leaves_out(&object)
     };
     for (secret, uses) in uses.iter().filter(|(secret, _)| !left_out(secret)) {
-        if let Some(certificate) = usable(snapshot, options, secret, uses, findings) {
+        let read = snapshot.secrets.get(secret);
+        let read = read.map(|object| certificates.of(secret, object));
+        if let Some(certificate) = usable(read, options, secret, uses, findings) {
             tls.memory
                 .certificates
                 .insert(secret.clone(), certificate.clone());
@@ -93,6 +97,48 @@ impl Tls {
                 chosen.push(id);
             }
         }
+    }
+
+    /// The certificate that is served where no other fits: the Secret's, the last good one of it, or the
+    /// one that the options hold.
+    pub fn default_certificate(
+        &mut self,
+        snapshot: &Snapshot,
+        options: &Options,
+        certificates: &mut Certificates,
+        findings: &mut Vec<Diagnostic>,
+    ) -> Option<Certificate> {
+        let made = options.default_certificate.clone();
+        let Some(secret) = &options.default_certificate_secret else {
+            return made;
+        };
+        let object = ObjectRef::new(Kind::Option, "", "default-certificate");
+        let origin = Origin::new(object, FieldPath::default());
+        let last_good = options.memory.certificates.get(secret);
+        let served = match last_good {
+            Some(_) => "The last good certificate stays in use.",
+            None => "A certificate made at the start is served.",
+        };
+        let name = shown(&secret.to_string());
+        let read = snapshot.secrets.get(secret);
+        let found = match read.map(|object| certificates.of(secret, object)) {
+            Some(Ok(certificate)) => Some(certificate),
+            Some(Err(why)) => {
+                findings.push(references::tls_secret_invalid(origin, &name, &why, served));
+                last_good.cloned()
+            }
+            None => {
+                findings.push(references::default_certificate_not_found(
+                    origin, &name, served,
+                ));
+                last_good.cloned()
+            }
+        };
+        if let Some(certificate) = &found {
+            let remembered = &mut self.memory.certificates;
+            remembered.insert(secret.clone(), certificate.clone());
+        }
+        found.or(made)
     }
 }
 
@@ -167,9 +213,10 @@ fn entries(claimed: &Claimed<'_>, findings: &mut Vec<Diagnostic>) -> Vec<(Object
     used
 }
 
-/// The certificate of a Secret, or the last good one; tells every Ingress that uses it what is wrong.
+/// The certificate that was read of a Secret, or the last good one; tells every Ingress that uses it
+/// what is wrong.
 fn usable(
-    snapshot: &Snapshot,
+    read: Option<Result<Certificate, String>>,
     options: &Options,
     secret: &ObjectName,
     uses: &[Use],
@@ -181,31 +228,20 @@ fn usable(
         None => "The default certificate is served.",
     };
     let name = shown(&secret.name);
-    let read = match snapshot.secrets.get(secret) {
-        None => {
+    let found = match read {
+        Some(Ok(certificate)) => certificate,
+        Some(Err(why)) => {
             for used in uses {
-                let hosts = join(&used.hosts);
-                findings.push(references::tls_secret_not_found(
-                    used.origin.clone(),
-                    &name,
-                    &hosts,
-                    served,
-                ));
+                let origin = used.origin.clone();
+                findings.push(references::tls_secret_invalid(origin, &name, &why, served));
             }
             return last_good.cloned();
         }
-        Some(object) => of_secret(secret, object),
-    };
-    let found = match read {
-        Ok(certificate) => certificate,
-        Err(why) => {
+        None => {
             for used in uses {
-                findings.push(references::tls_secret_invalid(
-                    used.origin.clone(),
-                    &name,
-                    &why,
-                    served,
-                ));
+                let (origin, hosts) = (used.origin.clone(), join(&used.hosts));
+                let finding = references::tls_secret_not_found(origin, &name, &hosts, served);
+                findings.push(finding);
             }
             return last_good.cloned();
         }
@@ -293,48 +329,6 @@ pub fn of_secret(name: &ObjectName, secret: &Secret) -> Result<Certificate, Stri
         })
     };
     certificate(name, part("tls.crt")?, part("tls.key")?)
-}
-
-/// The certificate that is served where no other fits: the Secret's, the last good one of it, or the
-/// one that the options hold.
-pub fn default_certificate(
-    snapshot: &Snapshot,
-    options: &Options,
-    memory: &mut Memory,
-    findings: &mut Vec<Diagnostic>,
-) -> Option<Certificate> {
-    let made = options.default_certificate.clone();
-    let Some(secret) = &options.default_certificate_secret else {
-        return made;
-    };
-    let object = ObjectRef::new(Kind::Option, "", "default-certificate");
-    let origin = Origin::new(object, FieldPath::default());
-    let last_good = options.memory.certificates.get(secret);
-    let served = match last_good {
-        Some(_) => "The last good certificate stays in use.",
-        None => "A certificate made at the start is served.",
-    };
-    let name = shown(&secret.to_string());
-    let read = |object| of_secret(secret, object);
-    let found = match snapshot.secrets.get(secret).map(AsRef::as_ref).map(read) {
-        Some(Ok(certificate)) => Some(certificate),
-        Some(Err(why)) => {
-            findings.push(references::tls_secret_invalid(origin, &name, &why, served));
-            last_good.cloned()
-        }
-        None => {
-            findings.push(references::default_certificate_not_found(
-                origin, &name, served,
-            ));
-            last_good.cloned()
-        }
-    };
-    if let Some(certificate) = &found {
-        memory
-            .certificates
-            .insert(secret.clone(), certificate.clone());
-    }
-    found.or(made)
 }
 
 #[cfg(test)]

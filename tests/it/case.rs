@@ -13,7 +13,7 @@ use vigie::render::bundle::FileText;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
 use vigie::snapshot::Snapshot;
 use vigie::source::folder::{File, Folder, Manifests};
-use vigie::translate::{Translation, translate};
+use vigie::translate::{Options, Translation, translate};
 
 use crate::support::expect::Expectations;
 
@@ -102,13 +102,17 @@ impl Case {
     /// What the manifests mean, and everything that is to be told of them.
     pub fn translate(&self) -> (Translation, Vec<Diagnostic>) {
         let (snapshot, of_options) = self.stood_in();
-        let options = self.build.options(TODAY, Some(default_certificate()));
-        let mut translation = translate(&snapshot, &options);
+        let mut translation = translate(&snapshot, &self.options());
         let mut findings = self.folder.diagnostics.clone();
         findings.extend(of_options);
         findings.append(&mut translation.diagnostics);
         findings.sort();
         (translation, findings)
+    }
+
+    /// What its build reads beside them.
+    pub fn options(&self) -> Options {
+        self.build.options(TODAY, Some(default_certificate()))
     }
 
     /// The objects, with stand-ins at their Services' places.
@@ -127,7 +131,7 @@ impl Case {
 }
 
 /// What a build without any flag reads.
-pub fn usual_options() -> vigie::translate::Options {
+pub fn usual_options() -> Options {
     let flags = Flags::try_parse_from(std::iter::empty::<String>()).expect("no flag is needed");
     flags.build.options(TODAY, Some(default_certificate()))
 }

@@ -1,6 +1,7 @@
 //! Laws over all cases at once and over hostile values: order means nothing, a bad object costs
 //! nobody else, and no value gets past the real proxies' own parsers. `ROUNDS=1000` soaks.
 
+mod again;
 mod hostile;
 mod others;
 

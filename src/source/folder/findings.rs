@@ -1,8 +1,8 @@
 //! What reading manifests finds, in the words of the user's files.
 
 use super::decode::{Found, Mistake, Refusal};
+use super::documents::SourceFile;
 use super::fields::field_path;
-use super::locations::SourceFile;
 use crate::model::diagnostics::accepted::invalid;
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin, Severity};
 
@@ -10,7 +10,18 @@ use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin, 
 pub fn in_file(file: &SourceFile, at: usize, found: &str, fix: &str) -> Diagnostic {
     let (line, column) = file.line_and_column(at);
     let field = FieldPath::new(format!("line {line}, column {column}"));
-    invalid(Origin::new(manifest(file.name()), field), found, fix)
+    invalid(Origin::new(manifest(&file.name), field), found, fix)
+}
+
+/// About a file that is not text.
+pub fn not_utf8(name: &str, error: &std::string::FromUtf8Error) -> Diagnostic {
+    let readable = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+    let line = readable.iter().filter(|&&b| b == b'\n').count() + 1;
+    unreadable(
+        name,
+        &format!("line {line} is not UTF-8"),
+        "Save it as UTF-8.",
+    )
 }
 
 /// About a file that cannot be read at all.

@@ -1,20 +1,28 @@
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
+use super::documents::{Document, SourceFile};
 use super::fields::{Segment, Step, steps};
+use super::objects::{Definition, Item};
 use super::yaml::{self, Node, Value};
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef};
 
-/// Where objects and their fields stand. Documents are read a second time when somebody asks, so
-/// that ten thousand objects without a finding cost nothing here.
+/// Where objects and their fields stand. Documents are read a second time, and objects are indexed,
+/// when somebody asks, so that ten thousand objects without a finding cost nothing here.
 #[derive(Clone, Debug, Default)]
 pub struct Locations {
     files: Vec<Arc<SourceFile>>,
-    by_name: BTreeMap<Arc<str>, usize>,
-    /// In order of files and lines.
-    documents: Vec<Document>,
-    objects: BTreeMap<ObjectRef, Seat>,
+    by_name: OnceLock<HashMap<Arc<str>, usize>>,
+    objects: OnceLock<HashMap<ObjectRef, Spot>>,
+}
+
+/// Numbers of a file, a document in it and an item in that: the last place where an object is defined.
+#[derive(Clone, Copy, Debug)]
+struct Spot {
+    file: usize,
+    document: usize,
+    item: usize,
 }
 
 /// A place in a file.
@@ -30,31 +38,9 @@ pub struct Place<'a> {
     pub shown: Option<(&'a str, Range<usize>)>,
 }
 
-#[derive(Debug)]
-pub(super) struct SourceFile {
-    name: Arc<str>,
-    text: String,
-    line_starts: OnceLock<Vec<usize>>,
-}
-
-#[derive(Clone, Debug)]
-struct Document {
-    file: usize,
-    range: Range<usize>,
-    trees: OnceLock<Vec<Tree>>,
-}
-
-/// Where an object stands: the document, the tree in it, and the way to an item of a List.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seat {
-    pub document: usize,
-    pub root: usize,
-    pub base: Vec<Segment>,
-}
-
 /// The places of a document's nodes, without their values.
 #[derive(Clone, Debug)]
-struct Tree {
+pub struct Tree {
     key: Option<Range<usize>>,
     value: Range<usize>,
     below: Below,
@@ -73,153 +59,130 @@ impl Locations {
         if object.kind == Kind::Manifest {
             return self.locate_line(&object.name, field);
         }
-        let seat = self.objects.get(object)?;
-        let document = self.documents.get(seat.document)?;
-        let file = self.files.get(document.file)?;
-        let tree = document.trees(file).get(seat.root)?.below(&seat.base)?;
-        let found = tree.nearest(&steps(field));
-        let offset = document.range.start;
-        let value = found.value.start + offset..found.value.end + offset;
-        let span = match &found.key {
-            Some(key) if value.is_empty() || file.spans_lines(&value) => {
-                key.start + offset..key.end + offset
+        let spot = self.objects().get(object)?;
+        let file = self.files.get(spot.file)?;
+        let document = file.documents.get(spot.document)?;
+        match document.contents.items.get(spot.item)? {
+            Item::Definition(definition) => place_in(file, document, definition, field),
+            _ => None,
+        }
+    }
+
+    pub(super) fn of(files: Vec<Arc<SourceFile>>) -> Self {
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn files(&self) -> &[Arc<SourceFile>] {
+        &self.files
+    }
+
+    /// The file of this name.
+    pub(super) fn file(&self, name: &str) -> Option<&Arc<SourceFile>> {
+        let by_name = self.by_name.get_or_init(|| {
+            let numbered = self.files.iter().enumerate();
+            numbered.map(|(at, file)| (file.name.clone(), at)).collect()
+        });
+        self.files.get(*by_name.get(name)?)
+    }
+
+    /// Whether both are of files that hold the same.
+    pub(super) fn read_as(&self, other: &Self) -> bool {
+        let same =
+            |(a, b): (&Arc<SourceFile>, &Arc<SourceFile>)| Arc::ptr_eq(a, b) || a.reads_as(b);
+        self.files.len() == other.files.len() && self.files.iter().zip(&other.files).all(same)
+    }
+
+    fn objects(&self) -> &HashMap<ObjectRef, Spot> {
+        self.objects.get_or_init(|| {
+            let mut objects = HashMap::new();
+            for (number, file) in self.files.iter().enumerate() {
+                for (at, document) in file.documents.iter().enumerate() {
+                    for (item, held) in document.contents.items.iter().enumerate() {
+                        let Item::Definition(definition) = held else {
+                            continue;
+                        };
+                        let spot = Spot {
+                            file: number,
+                            document: at,
+                            item,
+                        };
+                        objects.insert(definition.name.clone(), spot);
+                    }
+                }
             }
-            _ => value,
-        };
-        Some(file.place(span, object.kind == Kind::Secret))
+            objects
+        })
     }
 
     /// `line 3, column 5` of a file that could not be read as far as an object, or its beginning.
     fn locate_line(&self, name: &str, field: &FieldPath) -> Option<Place<'_>> {
-        let file = self.by_name.get(name).copied()?;
-        let source = self.files.get(file)?;
-        let Some(at) = source.octet_of(field) else {
-            return Some(source.place(0..0, true));
+        let file = self.file(name)?;
+        let Some(at) = file.octet_of(field) else {
+            return Some(place(file, 0..0, true));
         };
-        let after = self
-            .documents
-            .partition_point(|d| (d.file, d.range.start) <= (file, at));
-        let guarded = self.documents[..after]
+        let after = file.documents.partition_point(|d| d.range.start <= at);
+        let guarded = file.documents[..after]
             .last()
-            .is_some_and(|d| source.text[d.range.clone()].contains("Secret"));
-        Some(source.place(at..source.line_end(at), guarded))
-    }
-
-    /// Keeps a file; the number names it in what follows.
-    pub(super) fn add_file(&mut self, name: &str, text: String) -> usize {
-        let name: Arc<str> = name.into();
-        let number = self.files.len();
-        self.by_name.insert(name.clone(), number);
-        self.files.push(Arc::new(SourceFile {
-            name,
-            text,
-            line_starts: OnceLock::new(),
-        }));
-        number
-    }
-
-    pub(super) fn file(&self, number: usize) -> Option<Arc<SourceFile>> {
-        self.files.get(number).cloned()
-    }
-
-    pub(super) fn add_document(&mut self, file: usize, range: Range<usize>) -> usize {
-        self.documents.push(Document {
-            file,
-            range,
-            trees: OnceLock::new(),
-        });
-        self.documents.len() - 1
-    }
-
-    /// Keeps where an object stands; a later place takes over from an earlier one.
-    pub(super) fn add_object(&mut self, object: ObjectRef, seat: Seat) {
-        self.objects.insert(object, seat);
-    }
-
-    /// `file, line 3`: where an object begins.
-    pub(super) fn beginning(&self, object: &ObjectRef) -> Option<String> {
-        let place = self.locate(object, &FieldPath::new("kind"))?;
-        Some(format!("{}, line {}", place.file, place.line))
+            .is_some_and(|d| file.text[d.range.clone()].contains("Secret"));
+        Some(place(file, at..file.line_end(at), guarded))
     }
 }
 
-impl SourceFile {
-    pub fn name(&self) -> &str {
-        &self.name
-    }
+/// `file, line 3`: where an object begins by a definition of it.
+pub fn beginning(file: &SourceFile, document: &Document, definition: &Definition) -> String {
+    let kind = FieldPath::new("kind");
+    let place = place_in(file, document, definition, &kind);
+    place.map_or_else(String::new, |p| format!("{}, line {}", p.file, p.line))
+}
 
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// The line, counted from 1, and the column of an octet.
-    pub fn line_and_column(&self, at: usize) -> (usize, usize) {
-        let starts = self.line_starts();
-        let line = starts.partition_point(|&start| start <= at).max(1);
-        let start = starts.get(line - 1).copied().unwrap_or(0);
-        let before = self.text.get(start..at).unwrap_or_default();
-        (line, before.chars().count() + 1)
-    }
-
-    fn line_starts(&self) -> &[usize] {
-        self.line_starts.get_or_init(|| {
-            let ends = self.text.match_indices('\n').map(|(at, _)| at + 1);
-            std::iter::once(0).chain(ends).collect()
-        })
-    }
-
-    fn line_end(&self, at: usize) -> usize {
-        let rest = self.text.get(at..).unwrap_or_default();
-        let length = rest.find('\n').unwrap_or(rest.len());
-        at + rest[..length].trim_end().len()
-    }
-
-    fn spans_lines(&self, span: &Range<usize>) -> bool {
-        self.text
-            .get(span.clone())
-            .is_some_and(|text| text.trim_end().contains('\n'))
-    }
-
-    /// Reads `line 3, column 5`.
-    fn octet_of(&self, field: &FieldPath) -> Option<usize> {
-        let (line, column) = field
-            .as_str()
-            .strip_prefix("line ")?
-            .split_once(", column ")?;
-        let (line, column): (usize, usize) = (line.parse().ok()?, column.parse().ok()?);
-        let start = *self.line_starts().get(line.checked_sub(1)?)?;
-        let rest = self.text.get(start..)?;
-        let within = rest.char_indices().nth(column.checked_sub(1)?);
-        Some(start + within.map_or(rest.len(), |(at, _)| at))
-    }
-
-    fn place(&self, span: Range<usize>, guarded: bool) -> Place<'_> {
-        let (line, column) = self.line_and_column(span.start);
-        let start = self.line_starts().get(line - 1).copied().unwrap_or(0);
-        let end = self.line_end(start).max(start);
-        let text = self.text.get(start..end).unwrap_or_default();
-        // A line may hold a whole List of JSON with a Secret in it.
-        let hidden = guarded || text.contains("Secret");
-        let within = |at: usize| at.clamp(start, end) - start;
-        Place {
-            file: &self.name,
-            line,
-            column,
-            shown: (!hidden).then(|| (text, within(span.start)..within(span.end))),
-            span,
+/// The place of a field of an object by a definition of it.
+fn place_in<'f>(
+    file: &'f SourceFile,
+    document: &Document,
+    definition: &Definition,
+    field: &FieldPath,
+) -> Option<Place<'f>> {
+    let seat = &definition.seat;
+    let tree = trees(file, document).get(seat.root)?.below(&seat.base)?;
+    let found = tree.nearest(&steps(field));
+    let offset = document.range.start;
+    let value = found.value.start + offset..found.value.end + offset;
+    let span = match &found.key {
+        Some(key) if value.is_empty() || file.spans_lines(&value) => {
+            key.start + offset..key.end + offset
         }
+        _ => value,
+    };
+    Some(place(file, span, definition.name.kind == Kind::Secret))
+}
+
+fn place(file: &SourceFile, span: Range<usize>, guarded: bool) -> Place<'_> {
+    let (line, column) = file.line_and_column(span.start);
+    let start = file.line_starts().get(line - 1).copied().unwrap_or(0);
+    let end = file.line_end(start).max(start);
+    let text = file.text.get(start..end).unwrap_or_default();
+    // A line may hold a whole List of JSON with a Secret in it.
+    let hidden = guarded || text.contains("Secret");
+    let within = |at: usize| at.clamp(start, end) - start;
+    Place {
+        file: &file.name,
+        line,
+        column,
+        shown: (!hidden).then(|| (text, within(span.start)..within(span.end))),
+        span,
     }
 }
 
-impl Document {
-    fn trees(&self, file: &SourceFile) -> &[Tree] {
-        self.trees.get_or_init(|| {
-            let text = file.text.get(self.range.clone()).unwrap_or_default();
-            let parsed = yaml::parse(text).unwrap_or_default();
-            let roots = parsed.roots.iter();
-            roots.map(|root| Tree::of(&root.node, None)).collect()
-        })
-    }
+fn trees<'d>(file: &SourceFile, document: &'d Document) -> &'d [Tree] {
+    document.contents.trees.get_or_init(|| {
+        let text = file.text.get(document.range.clone()).unwrap_or_default();
+        let parsed = yaml::parse(text).unwrap_or_default();
+        let roots = parsed.roots.iter();
+        roots.map(|root| Tree::of(&root.node, None)).collect()
+    })
 }
 
 impl Tree {

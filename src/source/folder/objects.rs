@@ -1,6 +1,6 @@
-//! A document's tree → objects: which kind, which name, and what the API server would say of it.
+//! A document's text → objects: which kind, which name, and what the API server would say of it.
 
-use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -8,13 +8,15 @@ use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::decode::decode;
+use super::documents::Contents;
 use super::fields::{Segment, field_path};
-use super::findings;
-use super::locations::{Locations, Seat};
-use super::names;
-use super::yaml::{Duplicate, Node, Root, Value};
-use crate::model::diagnostics::{Diagnostic, Kind, ObjectRef};
-use crate::snapshot::{SERVICE_NAME_LABEL, Snapshot};
+use super::yaml::{self, Duplicate, Node, Root, Value};
+use super::{findings, names};
+use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Severity};
+use crate::snapshot::{Object, SERVICE_NAME_LABEL};
+
+/// A document may be as large as an object in a cluster may be, and twice that.
+const DOCUMENT_LIMIT: usize = 3 << 20;
 
 /// The kinds that are read, with their only version.
 const KINDS: [(Kind, &str, &str); 5] = [
@@ -38,23 +40,91 @@ const OWN_GROUPS: [&str; 5] = [
 /// Written by `kubectl apply`, as large as the object itself, and read by nobody here.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// An object as it goes into the snapshot.
-enum Object {
-    Ingress(Box<Ingress>),
-    Class(Box<IngressClass>),
-    Service(Box<Service>),
-    Slice(Box<EndpointSlice>),
-    Secret(Box<Secret>),
+/// One thing that a document holds.
+#[derive(Debug)]
+pub enum Item {
+    Definition(Definition),
+    /// A finding about an object.
+    Finding(Diagnostic),
+    /// A key of an object that stands twice, and where.
+    KeyTwice {
+        object: ObjectRef,
+        field: FieldPath,
+        first: usize,
+        second: usize,
+    },
+    /// A finding about a place where no object is known.
+    Trouble {
+        at: usize,
+        severity: Severity,
+        found: String,
+        fix: String,
+    },
+    /// An object of a kind that is not read.
+    Skipped(String),
 }
 
-/// Takes documents one after the other.
-#[derive(Default)]
-pub struct Intake {
-    objects: BTreeMap<ObjectRef, Object>,
-    pub locations: Locations,
-    pub diagnostics: Vec<Diagnostic>,
-    pub skipped: BTreeMap<String, usize>,
-    pub count: usize,
+/// A place where an object is defined.
+#[derive(Debug)]
+pub struct Definition {
+    pub name: ObjectRef,
+    pub seat: Seat,
+    pub meaning: Meaning,
+}
+
+/// Where an object stands in a document: the tree in it, and the way to an item of a List.
+#[derive(Clone, Debug)]
+pub struct Seat {
+    pub root: usize,
+    pub base: Vec<Segment>,
+}
+
+/// What becomes of an object by a definition of it.
+#[derive(Debug)]
+pub enum Meaning {
+    Object(Object),
+    /// It cannot be used, and whatever was defined before does not count either: what is applied
+    /// last stays.
+    Unusable,
+    /// No API server takes it: what was defined before stays.
+    Refused,
+}
+
+/// Reads a document.
+pub fn read(text: &str) -> Contents {
+    let mut intake = Intake {
+        text,
+        items: Vec::new(),
+        objects: 0,
+    };
+    if text.len() > DOCUMENT_LIMIT {
+        let found = format!(
+            "the document that begins here has {} octets; {DOCUMENT_LIMIT} are allowed",
+            text.len()
+        );
+        intake.trouble(0, found, "Split it by lines with ---.");
+    } else {
+        match yaml::parse(text) {
+            Ok(parsed) => {
+                for (number, root) in parsed.roots.iter().enumerate() {
+                    intake.take(root, number);
+                }
+            }
+            Err(error) => intake.trouble(error.at, error.found, error.fix),
+        }
+    }
+    Contents {
+        items: intake.items,
+        objects: intake.objects,
+        trees: OnceLock::new(),
+    }
+}
+
+/// Takes the trees of a document one after the other.
+struct Intake<'t> {
+    text: &'t str,
+    items: Vec<Item>,
+    objects: usize,
 }
 
 /// A tree with all that is needed to speak of it.
@@ -63,71 +133,31 @@ struct Sheet<'a> {
     seat: Seat,
     /// Of the document as a whole.
     duplicates: &'a [Duplicate],
-    /// The file and the octet of the tree's beginning in it.
-    file: usize,
-    offset: usize,
     /// What an item of a typed list is where it does not say so itself.
     assumed: Option<(String, String)>,
 }
 
-impl Intake {
-    pub fn finish(
-        self,
-    ) -> (
-        Snapshot,
-        Locations,
-        Vec<Diagnostic>,
-        BTreeMap<String, usize>,
-        usize,
-    ) {
-        let mut snapshot = Snapshot::default();
-        for object in self.objects.into_values() {
-            match object {
-                Object::Ingress(object) => snapshot.add_ingress(*object),
-                Object::Class(object) => snapshot.add_class(*object),
-                Object::Service(object) => snapshot.add_service(*object),
-                Object::Slice(object) => snapshot.add_slice(*object),
-                Object::Secret(object) => snapshot.add_secret(*object),
-            }
-        }
-        (
-            snapshot,
-            self.locations,
-            self.diagnostics,
-            self.skipped,
-            self.count,
-        )
-    }
-
-    /// Takes one tree of a document that begins at `offset` of a file.
-    pub fn take(
-        &mut self,
-        root: &Root<'_>,
-        file: usize,
-        offset: usize,
-        document: usize,
-        number: usize,
-    ) {
+impl Intake<'_> {
+    fn take(&mut self, root: &Root<'_>, number: usize) {
         self.take_sheet(&Sheet {
             node: &root.node,
             seat: Seat {
-                document,
                 root: number,
                 base: Vec::new(),
             },
             duplicates: &root.duplicates,
-            file,
-            offset,
             assumed: None,
         });
     }
 
-    /// A finding about a place in a file where no object is known.
-    pub fn in_file(&mut self, file: usize, at: usize, found: &str, fix: &str) {
-        if let Some(file) = self.locations.file(file) {
-            self.diagnostics
-                .push(findings::in_file(&file, at, found, fix));
-        }
+    /// A finding about a place where no object is known.
+    fn trouble(&mut self, at: usize, found: impl Into<String>, fix: impl Into<String>) {
+        self.items.push(Item::Trouble {
+            at,
+            severity: Severity::Error,
+            found: found.into(),
+            fix: fix.into(),
+        });
     }
 
     fn take_sheet(&mut self, sheet: &Sheet<'_>) {
@@ -147,23 +177,19 @@ impl Intake {
     }
 
     fn not_an_object(&mut self, sheet: &Sheet<'_>) {
-        self.in_file(
-            sheet.file,
-            sheet.offset + sheet.node.span.start,
-            "it has neither apiVersion nor kind, so it is no object; it is skipped",
-            "Give both, or move the file out of the folder.",
-        );
         // A folder may well hold other files, such as a chart's values.
-        if let Some(last) = self.diagnostics.last_mut() {
-            last.severity = crate::model::diagnostics::Severity::Warning;
-        }
+        self.items.push(Item::Trouble {
+            at: sheet.node.span.start,
+            severity: Severity::Warning,
+            found: "it has neither apiVersion nor kind, so it is no object; it is skipped".into(),
+            fix: "Give both, or move the file out of the folder.".into(),
+        });
     }
 
     fn half_an_object(&mut self, sheet: &Sheet<'_>, missing: &str) {
-        self.in_file(
-            sheet.file,
-            sheet.offset + sheet.node.span.start,
-            &format!("it has no {missing} that is a string"),
+        self.trouble(
+            sheet.node.span.start,
+            format!("it has no {missing} that is a string"),
             "Give apiVersion and kind, as `apiVersion: networking.k8s.io/v1` and `kind: Ingress`.",
         );
     }
@@ -178,12 +204,15 @@ impl Intake {
         match KINDS.iter().find(|(_, name, _)| *name == kind) {
             Some((kind, _, wanted)) if version == *wanted => self.take_object(sheet, *kind),
             Some((kind, _, wanted)) if OWN_GROUPS.contains(&group) => {
-                self.count += 1;
-                let object = self.name_of(sheet, *kind);
-                if let Some(object) = object {
-                    self.diagnostics
-                        .push(findings::wrong_version(&object, version, wanted));
-                    self.locations.add_object(object, sheet.seat.clone());
+                self.objects += 1;
+                if let Some(object) = self.name_of(sheet, *kind) {
+                    let finding = findings::wrong_version(&object, version, wanted);
+                    self.items.push(Item::Finding(finding));
+                    self.items.push(Item::Definition(Definition {
+                        name: object,
+                        seat: sheet.seat.clone(),
+                        meaning: Meaning::Refused,
+                    }));
                 }
             }
             Some(_) => self.skip(format!("{kind}.{group}")),
@@ -194,15 +223,14 @@ impl Intake {
     fn skip(&mut self, kind: String) {
         // A hostile name must not reach a terminal.
         let kind = kind.chars().filter(|c| !c.is_control()).take(80).collect();
-        *self.skipped.entry(kind).or_default() += 1;
+        self.items.push(Item::Skipped(kind));
     }
 
     fn take_items(&mut self, list: &Sheet<'_>, items: &[Node<'_>], version: &str, kind: &str) {
         let own = list.duplicates.iter();
         for twice in own.filter(|d| d.path.len() == list.seat.base.len() + 1) {
-            self.in_file(
-                list.file,
-                list.offset + twice.second.start,
+            self.trouble(
+                twice.second.start,
                 "this key of the list stands twice",
                 "Keep one of the two.",
             );
@@ -216,8 +244,6 @@ impl Intake {
                 node,
                 seat,
                 duplicates: list.duplicates,
-                file: list.file,
-                offset: list.offset,
                 assumed: (!item_kind.is_empty())
                     .then(|| (version.to_owned(), item_kind.to_owned())),
             });
@@ -230,85 +256,76 @@ impl Intake {
             Ok(object) => Some(object),
             Err(bad) => {
                 let at = bad.span.unwrap_or(sheet.node.span.clone()).start;
-                self.in_file(sheet.file, sheet.offset + at, &bad.found, &bad.fix);
+                self.trouble(at, bad.found, bad.fix);
                 None
             }
         }
     }
 
     fn take_object(&mut self, sheet: &Sheet<'_>, kind: Kind) {
-        self.count += 1;
-        let Some(object) = self.name_of(sheet, kind) else {
+        self.objects += 1;
+        let Some(name) = self.name_of(sheet, kind) else {
             return;
         };
-        let earlier = self.locations.beginning(&object);
-        self.locations
-            .add_object(object.clone(), sheet.seat.clone());
-        if let Some(earlier) = earlier {
-            let here = self.locations.beginning(&object).unwrap_or_default();
-            self.diagnostics
-                .push(findings::defined_twice(&object, &earlier, &here));
-        }
-        let repeated = self.repeated_keys(sheet, &object);
-        let taken = self.decoded(sheet, &object);
-        match taken {
-            Some(taken) if !repeated => {
-                self.objects.insert(object, taken);
-            }
-            // The later one counts, even where it cannot be used: what is applied last stays.
-            _ => {
-                self.objects.remove(&object);
-            }
-        }
+        // What is found about the object stands after its definition.
+        let place = self.items.len();
+        let repeated = self.repeated_keys(sheet, &name);
+        let meaning = match self.decoded(sheet, &name) {
+            Some(object) if !repeated => Meaning::Object(object),
+            _ => Meaning::Unusable,
+        };
+        let seat = sheet.seat.clone();
+        let definition = Definition {
+            name,
+            seat,
+            meaning,
+        };
+        self.items.insert(place, Item::Definition(definition));
     }
 
     /// Tells of every key of the object that stands twice; whether there is one.
     fn repeated_keys(&mut self, sheet: &Sheet<'_>, object: &ObjectRef) -> bool {
-        let base = &sheet.seat.base;
-        let own = sheet.duplicates.iter().filter_map(|d| {
-            let rest = d.path.strip_prefix(base.as_slice())?;
-            Some((rest, d))
-        });
-        let Some(file) = self.locations.file(sheet.file) else {
-            return false;
-        };
-        let before = self.diagnostics.len();
-        self.diagnostics.extend(own.map(|(path, duplicate)| {
-            let line = |at: usize| file.line_and_column(sheet.offset + at).0;
-            let (first, second) = (line(duplicate.first.start), line(duplicate.second.start));
-            findings::key_twice(object, &field_path(path), first, second)
+        let base = sheet.seat.base.as_slice();
+        let before = self.items.len();
+        self.items.extend(sheet.duplicates.iter().filter_map(|d| {
+            Some(Item::KeyTwice {
+                object: object.clone(),
+                field: field_path(d.path.strip_prefix(base)?),
+                first: d.first.start,
+                second: d.second.start,
+            })
         }));
-        self.diagnostics.len() > before
+        self.items.len() > before
     }
 
     fn decoded(&mut self, sheet: &Sheet<'_>, object: &ObjectRef) -> Option<Object> {
         let object = match object.kind {
             Kind::Ingress => {
-                let mut ingress: Ingress = self.typed(sheet, object)?;
+                let mut ingress: Ingress = self.typed(sheet.node, object)?;
                 prune(&mut ingress.metadata);
-                Object::Ingress(Box::new(ingress))
+                Object::Ingress(Arc::new(ingress))
             }
             Kind::IngressClass => {
-                let mut class: IngressClass = self.typed(sheet, object)?;
+                let mut class: IngressClass = self.typed(sheet.node, object)?;
                 prune(&mut class.metadata);
-                Object::Class(Box::new(class))
+                Object::Class(Arc::new(class))
             }
             Kind::Service => {
-                let mut service: Service = self.typed(sheet, object)?;
+                let mut service: Service = self.typed(sheet.node, object)?;
                 prune(&mut service.metadata);
-                Object::Service(Box::new(service))
+                Object::Service(Arc::new(service))
             }
             Kind::EndpointSlice => {
-                let mut slice: EndpointSlice = self.typed(sheet, object)?;
+                let mut slice: EndpointSlice = self.typed(sheet.node, object)?;
                 prune(&mut slice.metadata);
                 let labels = slice.metadata.labels.as_ref();
                 if labels.is_none_or(|labels| !labels.contains_key(SERVICE_NAME_LABEL)) {
-                    self.diagnostics
-                        .push(findings::slice_without_service(object));
+                    let finding = findings::slice_without_service(object);
+                    self.items.push(Item::Finding(finding));
                 }
-                Object::Slice(Box::new(slice))
+                Object::Slice(Arc::new(slice))
             }
-            Kind::Secret => Object::Secret(Box::new(self.secret(sheet, object)?)),
+            Kind::Secret => Object::Secret(Arc::new(self.secret(sheet, object)?)),
             _ => return None,
         };
         Some(object)
@@ -316,30 +333,20 @@ impl Intake {
 
     fn typed<'a, T: serde::Deserialize<'a>>(
         &mut self,
-        sheet: &Sheet<'a>,
-        object: &ObjectRef,
-    ) -> Option<T> {
-        self.decode_node(sheet, sheet.node, object)
-    }
-
-    fn decode_node<'a, T: serde::Deserialize<'a>>(
-        &mut self,
-        sheet: &Sheet<'_>,
         node: &'a Node<'a>,
         object: &ObjectRef,
     ) -> Option<T> {
         let decoded = decode::<T>(node);
         let unknown = decoded.unknown.iter();
-        self.diagnostics
-            .extend(unknown.map(|path| findings::unknown_field(object, &field_path(path))));
+        self.items.extend(
+            unknown.map(|path| Item::Finding(findings::unknown_field(object, &field_path(path)))),
+        );
         match decoded.result {
             Ok(value) => Some(value),
             Err(refusal) => {
-                let file = self.locations.file(sheet.file);
-                let span = refusal.span.start + sheet.offset..refusal.span.end + sheet.offset;
-                let written = file.as_ref().and_then(|file| file.text().get(span));
-                self.diagnostics
-                    .push(findings::refused(object, &refusal, written));
+                let written = self.text.get(refusal.span.clone());
+                let finding = findings::refused(object, &refusal, written);
+                self.items.push(Item::Finding(finding));
                 None
             }
         }
@@ -348,7 +355,7 @@ impl Intake {
     fn secret(&mut self, sheet: &Sheet<'_>, object: &ObjectRef) -> Option<Secret> {
         let mut node = sheet.node.clone();
         names::unwrap_base64(&mut node);
-        let mut secret: Secret = self.decode_node(sheet, &node, object)?;
+        let mut secret: Secret = self.typed(&node, object)?;
         prune(&mut secret.metadata);
         if let Some(strings) = secret.string_data.take() {
             let data = secret.data.get_or_insert_default();

@@ -1,9 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::diagnostics::{FieldPath, Kind, ObjectRef};
+use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
 
 mod bad_input;
+mod edits;
 mod watching;
 
 fn file(name: &str, content: impl AsRef<[u8]>) -> File {

@@ -11,7 +11,7 @@ use notify_debouncer_full::{
 };
 use tokio::sync::watch;
 
-use super::{File, Folder, Manifests, SourceError};
+use super::{Folder, Manifests, SourceError};
 
 /// A file is written in several steps; what is read between two of them is half a manifest.
 const QUIET: Duration = Duration::from_millis(50);
@@ -30,9 +30,8 @@ pub fn watch(manifests: Manifests) -> Result<watch::Receiver<Arc<Folder>>, Sourc
     let mut roots = Roots::new(&manifests.paths, debouncer);
     // Watched first and read then, so that no change falls between the two.
     roots.watch_all()?;
-    let files = manifests.files();
-    let mut known = digest(&files);
-    let (sender, receiver) = watch::channel(Arc::new(Folder::of(files)));
+    let mut known = Arc::new(manifests.read());
+    let (sender, receiver) = watch::channel(known.clone());
     let rounds = move || {
         while let Some(changed) = roots.wait(&queue) {
             if sender.is_closed() {
@@ -41,12 +40,11 @@ pub fn watch(manifests: Manifests) -> Result<watch::Receiver<Arc<Folder>>, Sourc
             if !changed {
                 continue;
             }
-            let files = manifests.files();
-            let found = digest(&files);
-            if found != known {
-                known = found;
-                sender.send_replace(Arc::new(Folder::of(files)));
+            let found = Arc::new(manifests.reread(&known));
+            if !found.locations.read_as(&known.locations) {
+                sender.send_replace(found.clone());
             }
+            known = found;
         }
     };
     std::thread::Builder::new()
@@ -54,22 +52,6 @@ pub fn watch(manifests: Manifests) -> Result<watch::Receiver<Arc<Folder>>, Sourc
         .spawn(rounds)
         .map_err(SourceError::StartThread)?;
     Ok(receiver)
-}
-
-fn digest(files: &[File]) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    for file in files {
-        let content = match &file.content {
-            Ok(bytes) => bytes.as_slice(),
-            Err(words) => words.as_bytes(),
-        };
-        for part in [file.name.as_bytes(), content] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        hasher.update(&[u8::from(file.content.is_ok())]);
-    }
-    hasher.finalize()
 }
 
 /// The watched paths, and which folder each was when its watch began.

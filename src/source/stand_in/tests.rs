@@ -69,7 +69,7 @@ fn check(text: &str, stand_ins: &[&str], expect: &[&str]) {
     let stand_ins: Vec<_> = stand_ins.iter().map(parse).collect();
     let (found, diagnostics) = stand_in(&snapshot(text), &stand_ins);
     let mut lines = Vec::new();
-    for (name, service) in &found.services {
+    for (name, service) in found.services.iter() {
         for port in service.spec.iter().flat_map(|s| s.ports.iter().flatten()) {
             let port_name = port.name.as_deref().unwrap_or_default();
             lines.push(format!("{name} {} {port_name}", port.port));

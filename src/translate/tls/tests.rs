@@ -8,7 +8,7 @@ use k8s_openapi::api::networking::v1::{
 
 use super::*;
 use crate::model::diagnostics::Code;
-use crate::translate::{Classes, Translation, translate};
+use crate::translate::{Classes, Memo, Translation, translate, translate_with};
 
 const HOST: &str = "shop.example.com";
 
@@ -176,5 +176,21 @@ fn last_good_default_certificate_stays_in_use() {
             words.ends_with("The last good certificate stays in use."),
             "{words}"
         );
+    }
+}
+
+#[test]
+fn a_memo_knows_a_secret_by_its_content_and_not_by_its_name() {
+    let mut memo = Memo::default();
+    let states = [
+        Some(issued(HOST)),
+        Some(issued(HOST)),
+        None,
+        Some(secret("", "")),
+    ];
+    for state in states.iter().chain(states.iter().rev()) {
+        let (snapshot, options) = (snapshot(state.clone()), options(Memory::default()));
+        let found = translate_with(&snapshot, &options, &mut memo);
+        assert_eq!(found, translate(&snapshot, &options));
     }
 }
