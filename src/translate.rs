@@ -160,7 +160,7 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
     let hosts = routes.finish();
     let default_certificate =
         tls.default_certificate(snapshot, options, &mut memo.certificates, &mut findings);
-    let (mut certificates, memory) = (tls.certificates, tls.memory);
+    let (mut certificates, mut memory) = (tls.certificates, tls.memory);
     let default_certificate = default_certificate.map(|certificate| {
         let id = CertificateId::default_certificate();
         certificates.insert(id.clone(), certificate);
