@@ -271,9 +271,8 @@ async fn reply(reader: &mut OwnedReadHalf, unread: &mut Vec<u8>) -> io::Result<S
         searched = unread.len().saturating_sub(PROMPT.len() - 1);
         // No array: it would be part of every future up to the loop, and fill a thread's stack.
         unread.reserve(16 << 10);
-        match reader.read_buf(unread).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => {}
+        if reader.read_buf(unread).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
 }
