@@ -26,8 +26,9 @@
 //! 3. Raw strings become newtypes (`model::names`) at the door; templates only print; escapers fail
 //!    closed. No input changes the parse tree of what is rendered.
 //! 4. What lies on the agent's disk is always the whole truth: a proxy restarted at any moment comes
-//!    up with it.
-//! 5. A refused configuration is never loaded; the running one stays.
+//!    up with it. What is changed in the running proxy is in the files first.
+//! 5. A refused configuration is never loaded; the running one stays. The object that the proxy's words
+//!    lead to is set aside (`translate::Quarantine`), and everyone else's change goes through.
 //! 6. What guards access and cannot be honoured closes its route with 503.
 //! 7. Private keys live in `model::PrivatePem` and in files that only the proxy reads: never in logs,
 //!    debug output or status.
