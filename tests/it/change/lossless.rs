@@ -103,6 +103,37 @@ async fn no_request_is_lost_by_changes_and_reloads_of_nginx() {
     nothing_is_lost(ProxyKind::Nginx, 10).await;
 }
 
+/// The default certificate is another each time, which HAProxy reads at its start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_lost_by_reloads_of_haproxy() {
+    let scene = Scene::new(ProxyKind::Haproxy);
+    let any = Ingress::new("any", "any.example.com").path("/", "any");
+    let any = any.tls("any.example.com", "any").yaml();
+    let any = model(&(any + &secret("any", "any.example.com", "any")));
+    let served = Served::start(&scene.at(0), ProxyKind::Haproxy).await;
+    let mut served = served.expect("it is served");
+    let load = Load::begin(HOST, served.http, served.https);
+    let mut reloads = 0;
+    for step in 1..9 {
+        let mut model = scene.at(step);
+        if step % 2 == 1 {
+            model.certificates.extend(any.certificates.clone());
+            let usual = model.default_certificate.take();
+            usual.map(|usual| model.certificates.remove(&usual));
+            let of_any = any.hosts.values().flat_map(|host| &host.certificates);
+            model.default_certificate = of_any.into_iter().next().cloned();
+        }
+        let (bundle, loaded) = served.load(&model).await.expect("it is loaded");
+        reloads += usize::from(loaded.kind == LoadKind::Reloaded);
+        let differences = held::differences(served.directory(), &bundle).await;
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+    }
+    let log = load.end().await;
+    assert_eq!(reloads, 8);
+    assert!(log.failed.is_empty(), "{}", log.failed.join("\n"));
+    served.stop().await;
+}
+
 /// A certificate that HAProxy refuses stands between good changes: it is refused, costs no request,
 /// and leaves nothing behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
