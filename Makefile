@@ -33,9 +33,12 @@ crds:
 bench: proxies
 	cargo bench --quiet
 
-# Long rounds, for changes that touch readers and renderers.
+# Long rounds, for changes that touch readers, renderers and loaders.
 soak: fuzz
 	ROUNDS=600 cargo test --quiet --test it laws
+	ROUNDS=50 cargo test --quiet --test it change::killed
+	ROUNDS=400 cargo test --quiet --test it change::walk
+	ROUNDS=2000 cargo test --quiet --test it change::hostile
 
 fuzz:
 	scripts/fuzz.sh

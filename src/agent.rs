@@ -353,7 +353,8 @@ impl<D: Driver> Agent<D> {
         };
         let Err(error) = updated else {
             self.loaded = Some(wanted.clone());
-            self.tidy = Some(Instant::now() + TIDY);
+            // Not put off by further changes, which may never end.
+            self.tidy.get_or_insert_with(|| Instant::now() + TIDY);
             return Ok(LoadKind::Live);
         };
         reasons.push(chain(&error));

@@ -6,6 +6,7 @@ pub mod state;
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -79,7 +80,7 @@ pub struct Standalone {
     problems: mpsc::UnboundedReceiver<NameProblem>,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
-    _state: State,
+    state: State,
 }
 
 /// What the agent tells.
@@ -132,8 +133,13 @@ impl Standalone {
             problems,
             stop,
             task,
-            _state: state,
+            state,
         })
+    }
+
+    /// Where the proxy's files and sockets lie, until it is stopped.
+    pub fn directory(&self) -> &Path {
+        self.state.path()
     }
 
     /// Renders a model and has it loaded.

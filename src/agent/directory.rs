@@ -50,6 +50,9 @@ pub struct Directory {
     current: Option<Generation>,
     /// The one before, kept until the proxy has proven that it runs the current one.
     previous: Option<Generation>,
+    /// Certificates of the one before that the current one has not: until the proxy has followed, it
+    /// reads them by their names as they are needed.
+    kept: Vec<PathBuf>,
     next: u64,
 }
 
@@ -79,6 +82,7 @@ impl Directory {
             root,
             current: None,
             previous: None,
+            kept: Vec::new(),
             next: 1,
         };
         directory.clear()?;
@@ -153,9 +157,32 @@ impl Directory {
 
     /// Makes a staged bundle the one that a starting or reloading proxy reads.
     pub fn swap(&mut self, staged: Staged) -> Result<(), DirectoryError> {
+        self.keep_certificates(&staged.0);
         self.point_to(&staged.0.path)?;
         self.previous = self.current.replace(staged.0);
         Ok(())
+    }
+
+    fn keep_certificates(&mut self, next: &Generation) {
+        self.kept.clear();
+        let Some(current) = &self.current else {
+            return;
+        };
+        let private = |(name, text): (_, &FileText)| match text {
+            FileText::Private(_) => Some(name),
+            FileText::Public(_) => None,
+        };
+        let names = current.files.iter().filter_map(private);
+        for name in names.filter(|name| !next.files.contains_key(*name)) {
+            let target = next.path.join(name);
+            if let Some(parent) = target.parent() {
+                let _ = create_directory(parent);
+            }
+            // Where that fails, handshakes fail for a moment.
+            if fs::hard_link(current.path.join(name), &target).is_ok() {
+                self.kept.push(target);
+            }
+        }
     }
 
     /// Goes back to the bundle before the last swap, if there is one.
@@ -172,6 +199,9 @@ impl Directory {
 
     /// Forgets the bundle before: the proxy has proven that it runs the current one.
     pub fn settle(&mut self) -> Result<(), DirectoryError> {
+        for path in std::mem::take(&mut self.kept) {
+            remove(&path)?;
+        }
         match self.previous.take() {
             Some(previous) => remove(&previous.path),
             None => Ok(()),

@@ -2,10 +2,11 @@
 //! master's socket, whose reply carries the result; proof by the revision that the new worker's own
 //! socket tells.
 
+mod leaving;
 mod live;
 mod runtime;
+mod send;
 
-use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -18,18 +19,18 @@ use tokio::process::Command;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::plan::{Part, Plan};
-use crate::render::bundle::{Bundle, FileName, ProxyKind};
+use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::haproxy::{
-    ADMIN_SOCKET, CERTIFICATE_LIST, CONFIGURATION, REVISION_QUESTION, SERVER_STATE, STATUS_SOCKET,
-    revision_shown,
+    ADMIN_SOCKET, CONFIGURATION, REVISION_QUESTION, SERVER_STATE, STATUS_SOCKET, revision_shown,
 };
 
 use super::directory::Directory;
 use super::driver::{Driver, DriverError, Ended, Output, Verdict, status_words};
 use super::process::{self, GLANCE, Process};
 use super::words::Refusal;
-use live::{Certificate, Leaving, Removal, Step, Steps, payloads, removals, steps};
-use runtime::{Command as Ask, Done, LARGEST_PAYLOAD, Runtime, RuntimeError};
+use leaving::{Leaving, Removal, removals};
+use live::{Steps, steps};
+use runtime::{Command as Ask, Done, Runtime, RuntimeError};
 
 /// Thousands of certificates take some seconds to come up.
 const PROOF: Duration = Duration::from_secs(30);
@@ -40,13 +41,18 @@ const REPLY: Duration = Duration::from_secs(60);
 /// A busy worker answers later than an idle one; this one hangs.
 const ANSWER: Duration = Duration::from_secs(3);
 
+/// A request walks through all rules in less, also on a busy machine.
+const UNDER_WAY: Duration = Duration::from_millis(10);
+
 pub struct Haproxy {
     binary: PathBuf,
     current: PathBuf,
     run: PathBuf,
     output: Output,
     process: Option<Process>,
-    /// To the worker that runs now; made anew after each reload.
+    /// The worker that has proven to run the current bundle.
+    worker: Option<i32>,
+    /// To that worker; made anew after each reload.
     runtime: Option<Runtime>,
     leaving: Leaving,
 }
@@ -61,6 +67,7 @@ impl Haproxy {
             run: directory.run(),
             output,
             process: None,
+            worker: None,
             runtime: None,
             leaving: Leaving::default(),
         }
@@ -100,6 +107,7 @@ impl Haproxy {
     /// servers says nothing about another one's.
     fn remove_leftovers(&mut self) {
         self.forget_worker();
+        self.worker = None;
         for file in [ADMIN_SOCKET, STATUS_SOCKET, SERVER_STATE] {
             let _ = std::fs::remove_file(self.current.join(file));
         }
@@ -107,9 +115,27 @@ impl Haproxy {
     }
 
     /// The next worker has what is in the files, and nothing that is on its way out.
-    fn forget_worker(&mut self) -> Option<i32> {
+    fn forget_worker(&mut self) {
         self.leaving = Leaving::default();
-        self.runtime.take().map(|runtime| runtime.pid())
+        self.runtime = None;
+    }
+
+    /// The connection to the worker that runs, made anew where HAProxy has closed it: it ends those
+    /// that were idle for an hour.
+    async fn runtime(&mut self) -> Result<Runtime, RuntimeError> {
+        if let Some(mut runtime) = self.runtime.take()
+            && runtime.is_open().await
+        {
+            return Ok(runtime);
+        }
+        let runtime = Runtime::connect(&self.admin_socket()).await?;
+        match self.worker {
+            Some(worker) if worker != runtime.pid() => {
+                let words = format!("process {} answers for {worker}", runtime.pid());
+                Err(io::Error::other(words).into())
+            }
+            _ => Ok(runtime),
+        }
     }
 
     /// `-f FILE` for each part of the configuration.
@@ -117,8 +143,9 @@ impl Haproxy {
         CONFIGURATION.into_iter().flat_map(|file| ["-f", file])
     }
 
-    /// Waits until a worker other than the one before answers with the new revision.
-    async fn prove(&mut self, bundle: &Bundle, before: Option<i32>) -> Result<(), String> {
+    /// Waits until a worker other than the one before answers with the new revision. A process that
+    /// has ended stays, so that its end is noticed by whoever waits for it.
+    async fn prove(&mut self, bundle: &Bundle) -> Result<(), String> {
         let deadline = Instant::now() + PROOF;
         loop {
             let Some(process) = &mut self.process else {
@@ -127,15 +154,15 @@ impl Haproxy {
             if let Some(status) = process.is_over() {
                 let ended = process.ended().await;
                 let said = process.said_since(0).join("\n");
-                self.process = None;
                 return Err(match ended.words {
                     Some(_) => said,
                     None => status_words(status),
                 });
             }
             if let Ok(runtime) = self.answering(bundle).await
-                && Some(runtime.pid()) != before
+                && Some(runtime.pid()) != self.worker
             {
+                self.worker = Some(runtime.pid());
                 self.runtime = Some(runtime);
                 return Ok(());
             }
@@ -159,20 +186,24 @@ impl Haproxy {
     }
 
     async fn apply(&mut self, steps: &Steps) -> Result<(), RuntimeError> {
-        let mut runtime = match self.runtime.take() {
-            Some(runtime) => runtime,
-            None => Runtime::connect(&self.admin_socket()).await?,
-        };
+        let mut runtime = self.runtime().await?;
         for certificate in &steps.certificates {
-            set_certificate(&mut runtime, certificate).await?;
+            send::set_certificate(&mut runtime, certificate).await?;
         }
         for group in &steps.groups {
-            run(&mut runtime, group).await?;
+            send::run(&mut runtime, group).await?;
         }
-        unlist(&mut runtime, &steps.unlisted).await?;
+        if !steps.removals.is_empty() {
+            sleep(UNDER_WAY).await;
+        }
+        for group in &steps.removals {
+            send::run(&mut runtime, group).await?;
+        }
+        send::unlist(&mut runtime, &steps.unlisted).await?;
         let dropped = steps.dropped.iter();
         let dropped = dropped.map(|file| Ask::new("del ssl cert", &[file], Done::Says("deleted")));
         runtime.run(&dropped.collect::<Vec<_>>()).await?;
+        send::run(&mut runtime, &steps.revision).await?;
         // Whatever has failed leaves no connection behind that could be out of step.
         self.runtime = Some(runtime);
         Ok(())
@@ -181,7 +212,10 @@ impl Haproxy {
     /// What the runtime API was told of servers outlives a reload, but for those that are on their way
     /// out: should one come back, it is to serve.
     async fn save_server_state(&mut self) {
-        let Some(runtime) = &mut self.runtime else {
+        let file = self.current.join(SERVER_STATE);
+        // Without it servers come up as their lines say, which is how they were made.
+        let _ = std::fs::remove_file(&file);
+        let Ok(mut runtime) = self.runtime().await else {
             return;
         };
         let ask = Ask::new("show servers state", &[], Done::Any);
@@ -197,8 +231,7 @@ impl Haproxy {
             self.leaving.servers.iter().any(is)
         };
         let kept: Vec<&str> = state.lines().filter(|line| !leaves(line)).collect();
-        // Without it servers come up as their lines say, which is how they were made.
-        let _ = std::fs::write(self.current.join(SERVER_STATE), kept.join("\n") + "\n");
+        let _ = std::fs::write(file, kept.join("\n") + "\n");
     }
 
     fn failed(&self, words: &str, bundle: &Bundle) -> DriverError {
@@ -251,7 +284,7 @@ impl Driver for Haproxy {
             binary: self.binary.clone(),
             source,
         })?);
-        let proven = self.prove(bundle, None).await;
+        let proven = self.prove(bundle).await;
         proven.map_err(|words| DriverError::Start {
             proxy: ProxyKind::Haproxy,
             words: Refusal::read(&words, bundle).words,
@@ -264,8 +297,8 @@ impl Driver for Haproxy {
         if !reply.starts_with("Success=1") {
             return Err(self.failed(&reply, bundle));
         }
-        let before = self.forget_worker();
-        let proven = self.prove(bundle, before).await;
+        self.forget_worker();
+        let proven = self.prove(bundle).await;
         proven.map_err(|words| self.failed(&words, bundle))
     }
 
@@ -282,18 +315,20 @@ impl Driver for Haproxy {
     }
 
     async fn tidy(&mut self) -> bool {
-        let Some(runtime) = &mut self.runtime else {
-            return false;
+        let Ok(mut runtime) = self.runtime().await else {
+            return !self.leaving.is_empty();
         };
+        let retired = self.leaving.retire();
         let (removals, commands): (Vec<Removal>, Vec<Ask>) =
             removals(&self.leaving).into_iter().unzip();
+        let commands: Vec<Ask> = retired.iter().cloned().chain(commands).collect();
         let Ok(replies) = runtime.exchange(&commands).await else {
-            self.runtime = None;
-            return false;
+            return !self.leaving.is_empty();
         };
+        self.runtime = Some(runtime);
+        let replies = replies.into_iter().skip(retired.len());
         for (removal, reply) in removals.iter().zip(replies) {
-            let gone = ["deleted", "No such", "not found"];
-            if gone.iter().any(|words| reply.contains(words)) {
+            if removal.is_done(&reply) {
                 self.leaving.forget(removal);
             }
         }
@@ -316,91 +351,4 @@ impl Driver for Haproxy {
         }
         self.remove_leftovers();
     }
-}
-
-/// There is one transaction for all certificates; one that failed is ended, or the next would be part
-/// of it.
-async fn set_certificate(
-    runtime: &mut Runtime,
-    certificate: &Certificate,
-) -> Result<(), RuntimeError> {
-    let file = [certificate.file.as_str()];
-    let mut pem = certificate.pem.reveal().to_owned();
-    if !pem.ends_with('\n') {
-        pem.push('\n');
-    }
-    let create = certificate
-        .is_new
-        .then(|| Ask::new("new ssl cert", &file, Done::Says("New empty")));
-    let set = Ask::new("set ssl cert", &file, Done::Says("Transaction")).with_payload(pem);
-    let commit = Ask::new("commit ssl cert", &file, Done::Says("Success!"));
-    let commands: Vec<Ask> = create.into_iter().chain([set, commit]).collect();
-    let done = runtime.run(&commands).await;
-    if done.is_err() {
-        let abort = Ask::new("abort ssl cert", &file, Done::Any);
-        runtime.exchange(&[abort]).await?;
-    }
-    done
-}
-
-async fn run(runtime: &mut Runtime, group: &[Step]) -> Result<(), RuntimeError> {
-    let mut together = Vec::new();
-    for step in group {
-        match step {
-            Step::Do(command) => together.push(command.clone()),
-            Step::Replace { file, lines } => {
-                runtime.run(&std::mem::take(&mut together)).await?;
-                replace(runtime, file, lines).await?;
-            }
-        }
-    }
-    runtime.run(&together).await
-}
-
-/// A version that is never taken is freed with the next one.
-async fn replace(runtime: &mut Runtime, file: &str, lines: &str) -> Result<(), RuntimeError> {
-    const CREATED: &str = "New version created: ";
-    let prepare = Ask::new("prepare map", &[file], Done::Says(CREATED));
-    let reply = runtime.ask(&prepare).await?;
-    let version = reply
-        .split_once(CREATED)
-        .map_or("", |(_, rest)| rest.trim());
-    let version = format!("@{version}");
-    let add = |payload| {
-        let add = Ask::new("add map", &[], Done::Silent);
-        add.followed_by(&format!(" {version} {file}"))
-            .with_payload(payload)
-    };
-    let mut commands: Vec<Ask> = payloads(lines.lines(), LARGEST_PAYLOAD).map(add).collect();
-    let commit = Ask::new("commit map", &[], Done::Silent);
-    commands.push(commit.followed_by(&format!(" {version} {file}")));
-    runtime.run(&commands).await
-}
-
-/// A certificate may stand in several lines of the list; each is taken out by its number.
-async fn unlist(
-    runtime: &mut Runtime,
-    unlisted: &[(FileName, String)],
-) -> Result<(), RuntimeError> {
-    if unlisted.is_empty() {
-        return Ok(());
-    }
-    let show = Ask::new("show ssl crt-list -n", &[CERTIFICATE_LIST], Done::Any);
-    let shown = runtime.ask(&show).await?;
-    let unlisted: HashSet<(&str, &str)> = unlisted
-        .iter()
-        .map(|(file, name)| (file.as_str(), name.as_str()))
-        .collect();
-    let mut commands = Vec::new();
-    for line in shown.lines() {
-        let Some((entry, name)) = line.trim_end().split_once(' ') else {
-            continue;
-        };
-        let file = entry.rsplit_once(':').map_or(entry, |(file, _)| file);
-        if unlisted.contains(&(file, name)) {
-            let words = [CERTIFICATE_LIST, entry];
-            commands.push(Ask::new("del ssl crt-list", &words, Done::Says("deleted")));
-        }
-    }
-    runtime.run(&commands).await
 }

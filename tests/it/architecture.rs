@@ -243,3 +243,14 @@ fn reference() -> String {
     }
     text
 }
+
+/// The wall clock jumps; what waits or measures uses a clock that does not.
+#[test]
+fn the_agent_has_no_wall_clock() {
+    for path in files("agent") {
+        let text = fs::read_to_string(&path).expect("a source file");
+        for clock in ["SystemTime", "UNIX_EPOCH", "Timestamp::now", "Zoned::now"] {
+            assert!(!text.contains(clock), "{}: {clock}", path.display());
+        }
+    }
+}

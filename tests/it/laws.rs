@@ -66,7 +66,7 @@ impl Outcome {
 }
 
 /// Every object of a snapshot as a document of JSON, in a namespace of its own.
-fn documents(snapshot: &Snapshot, mark: &str) -> Vec<String> {
+pub fn documents(snapshot: &Snapshot, mark: &str) -> Vec<String> {
     fn json<T: serde::Serialize>(object: &Arc<T>) -> Value {
         serde_json::to_value(object.as_ref()).expect("objects of the API are JSON")
     }

@@ -8,6 +8,7 @@ mod case;
 mod serve;
 
 mod architecture;
+mod change;
 mod explain;
 mod follow;
 mod golden;

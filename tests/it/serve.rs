@@ -1,14 +1,16 @@
 //! A real proxy that serves a model on free ports, under the same agent as `vigie run` has.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use vigie::agent::LoadKind;
 use vigie::agent::driver::{Found, Output, Stream};
+use vigie::agent::{Load, LoadKind};
 use vigie::model::Model;
-use vigie::render::ProxyKind;
+use vigie::render::{Bundle, ProxyKind};
 use vigie::standalone::{Settings, Standalone, Told, find::find};
 
 use crate::support::expect::{self, Expectations, Failure, Proxy};
@@ -47,26 +49,69 @@ impl Served {
         };
         let mut standalone =
             Standalone::start(&found, settings).map_err(|error| error.to_string())?;
-        standalone
-            .load(model)
-            .await
-            .map_err(|error| error.to_string())?;
-        let loaded = timeout(PATIENCE, loaded(&mut standalone)).await;
-        loaded.map_err(|_| "it was not loaded in time".to_owned())??;
-        Ok(Self {
+        let bundle = standalone.load(model).await;
+        let bundle = bundle.map_err(|error| error.to_string())?;
+        let mut served = Self {
             standalone,
             proxy,
             http,
             https,
-        })
+        };
+        served.loaded(&bundle).await?;
+        Ok(served)
     }
 
     /// Serves another model instead.
     pub async fn change(&mut self, model: &Model) -> Result<(), String> {
-        let change = self.standalone.load(model).await;
-        change.map_err(|error| error.to_string())?;
-        let loaded = timeout(PATIENCE, loaded(&mut self.standalone)).await;
-        loaded.map_err(|_| "it was not loaded in time".to_owned())?
+        self.load(model).await.map(drop)
+    }
+
+    /// The same, with what was to be loaded and how it was done.
+    pub async fn load(&mut self, model: &Model) -> Result<(Arc<Bundle>, Load), String> {
+        let bundle = self.send(model).await;
+        let load = self.loaded(&bundle).await?;
+        Ok((bundle, load))
+    }
+
+    /// Gives the agent another model, and waits for nothing.
+    pub async fn send(&mut self, model: &Model) -> Arc<Bundle> {
+        self.standalone.load(model).await.expect("it is rendered")
+    }
+
+    /// Waits until the agent says that a bundle is loaded, or refuses it.
+    pub async fn loaded(&mut self, bundle: &Bundle) -> Result<Load, String> {
+        let revision = bundle.revision();
+        let loaded = async {
+            loop {
+                let load = self.told().await.ok_or("the agent has ended")?;
+                if load.revision != revision {
+                    continue;
+                }
+                match load.kind {
+                    LoadKind::Refused { words, .. } => return Err(format!("refused: {words}")),
+                    LoadKind::Failed { words } => return Err(format!("failed: {words}")),
+                    LoadKind::Ended { .. } => {}
+                    _ => return Ok(load),
+                }
+            }
+        };
+        let loaded = timeout(PATIENCE, loaded).await;
+        loaded.unwrap_or_else(|_| Err("it was not loaded in time".to_owned()))
+    }
+
+    /// What the agent tells next of a load; None when it has ended.
+    pub async fn told(&mut self) -> Option<Load> {
+        loop {
+            match self.standalone.told().await? {
+                Told::Load(load) => return Some(load),
+                Told::Name(_) => {}
+            }
+        }
+    }
+
+    /// Where the proxy's files and sockets lie.
+    pub fn directory(&self) -> &Path {
+        self.standalone.directory()
     }
 
     pub async fn ask(&self, expectations: &Expectations) -> Vec<Failure> {
@@ -79,21 +124,6 @@ impl Served {
 
     pub async fn stop(self) {
         self.standalone.stop().await;
-    }
-}
-
-async fn loaded(standalone: &mut Standalone) -> Result<(), String> {
-    loop {
-        match standalone.told().await {
-            Some(Told::Load(load)) => match load.kind {
-                kind if kind.is_loaded() => return Ok(()),
-                LoadKind::Refused { words, .. } => return Err(format!("refused: {words}")),
-                LoadKind::Failed { words } => return Err(format!("failed: {words}")),
-                _ => {}
-            },
-            Some(Told::Name(_)) => {}
-            None => return Err("the agent has ended".into()),
-        }
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use super::leaving::{Leaving, state_of};
 use super::runtime::{Command, Done, LARGEST_PAYLOAD};
 use crate::model::Endpoint;
 use crate::model::names::UpstreamName;
@@ -20,6 +21,10 @@ pub struct Steps {
     /// One certificate each: HAProxy has one transaction for all of them.
     pub certificates: Vec<Certificate>,
     pub groups: Vec<Vec<Step>>,
+    /// What takes the old away. A request that has found something old looks for the rest of it until
+    /// its rules are done, so these come a moment later.
+    pub removals: Vec<Vec<Step>>,
+    pub revision: Vec<Step>,
     /// Lines to be taken out of the certificate list, by file and name.
     pub unlisted: Vec<(FileName, String)>,
     /// Certificates that no line names any more.
@@ -44,26 +49,6 @@ pub struct Certificate {
     pub is_new: bool,
     /// Chain and key, every line whole.
     pub pem: crate::model::PrivatePem,
-}
-
-/// Servers and backends that are out of service and may still have connections.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leaving {
-    pub servers: BTreeSet<(UpstreamName, String)>,
-    pub backends: BTreeSet<UpstreamName>,
-}
-
-impl Leaving {
-    pub fn is_empty(&self) -> bool {
-        self.servers.is_empty() && self.backends.is_empty()
-    }
-
-    pub fn forget(&mut self, removal: &Removal) {
-        match removal {
-            Removal::Server(server) => drop(self.servers.remove(server)),
-            Removal::Backend(name) => drop(self.backends.remove(name)),
-        }
-    }
 }
 
 /// Whether HAProxy can take a part as it runs: pools and certificates. Everything else is read at its
@@ -104,13 +89,12 @@ pub fn steps(plan: &Plan, old: &Bundle, new: &Bundle, leaving: &Leaving) -> Step
         tables.features,
         tables.routes,
         tables.hosts,
-        tables.old_hosts,
-        tables.old_routes,
-        tables.old_features,
         pools.last,
-        tables.revision,
     ];
+    steps.removals = vec![tables.old_hosts, tables.old_routes, tables.old_features];
     steps.groups.retain(|group| !group.is_empty());
+    steps.removals.retain(|group| !group.is_empty());
+    steps.revision = tables.revision;
     steps.leaving = pools.leaving;
     steps
 }
@@ -166,7 +150,7 @@ impl Pools<'_> {
                 change
                     .removed
                     .iter()
-                    .for_each(|endpoint| self.no_server(&change.upstream, endpoint));
+                    .for_each(|endpoint| self.no_server(&change.upstream, endpoint_name(endpoint)));
             }
         }
     }
@@ -175,6 +159,9 @@ impl Pools<'_> {
         let Some(section) = &pool.section else {
             return;
         };
+        if let Some(servers) = self.leaving.use_again(name) {
+            return self.back_in_use(name, pool, section, &servers);
+        }
         // One that is on its way out is still there, with its servers.
         if !self.leaving.backends.remove(name) {
             let add = Command::new("add backend", &[name.as_str()], Done::Says("registered"));
@@ -188,22 +175,32 @@ impl Pools<'_> {
         self.first.push(Step::Do(publish));
     }
 
+    /// It serves: only its servers may be others by now.
+    fn back_in_use(
+        &mut self,
+        name: &UpstreamName,
+        pool: &Pool,
+        section: &Section,
+        servers: &[String],
+    ) {
+        let mut gone: BTreeSet<&String> = servers.iter().collect();
+        for endpoint in &pool.endpoints {
+            if !gone.remove(&endpoint_name(endpoint)) {
+                self.server(name, section, endpoint);
+            }
+        }
+        for server in gone {
+            self.no_server(name, server.clone());
+        }
+    }
+
     fn no_backend(&mut self, name: &UpstreamName) {
-        let Some(pool) = self
-            .old
-            .pools
-            .get(name)
-            .filter(|pool| pool.section.is_some())
-        else {
+        let pool = self.old.pools.get(name);
+        let Some(pool) = pool.filter(|pool| pool.section.is_some()) else {
             return;
         };
-        let words = [name.as_str()];
-        let unpublish = Command::new("unpublish backend", &words, Done::Says("unpublished"));
-        self.last.push(Step::Do(unpublish));
-        for endpoint in &pool.endpoints {
-            self.no_server(name, endpoint);
-        }
-        self.leaving.backends.insert(name.clone());
+        let servers = pool.endpoints.iter().map(endpoint_name).collect();
+        self.leaving.unuse(name.clone(), servers);
     }
 
     fn server(&mut self, upstream: &UpstreamName, section: &Section, endpoint: &Endpoint) {
@@ -219,8 +216,7 @@ impl Pools<'_> {
     }
 
     /// Requests under way go on; no new one comes.
-    fn no_server(&mut self, upstream: &UpstreamName, endpoint: &Endpoint) {
-        let server = endpoint_name(endpoint);
+    fn no_server(&mut self, upstream: &UpstreamName, server: String) {
         self.last
             .push(set_state(&format!("{upstream}/{server}"), "maint"));
         self.leaving.servers.insert((upstream.clone(), server));
@@ -228,32 +224,7 @@ impl Pools<'_> {
 }
 
 fn set_state(path: &str, state: &str) -> Step {
-    Step::Do(Command::new(
-        "set server",
-        &[path, "state", state],
-        Done::Silent,
-    ))
-}
-
-/// Tries to remove what is on its way out: backends when their servers are gone. A server that still
-/// has connections is kept; whatever is refused is tried again later.
-pub fn removals(leaving: &Leaving) -> Vec<(Removal, Command)> {
-    let servers = leaving.servers.iter().map(|server| {
-        let path = format!("{}/{}", server.0, server.1);
-        let command = Command::new("del server", &[&path], Done::Says("deleted"));
-        (Removal::Server(server.clone()), command)
-    });
-    let backends = leaving.backends.iter().map(|name| {
-        let command = Command::new("del backend", &[name.as_str()], Done::Says("deleted"));
-        (Removal::Backend(name.clone()), command)
-    });
-    servers.chain(backends).collect()
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Removal {
-    Server((UpstreamName, String)),
-    Backend(UpstreamName),
+    Step::Do(state_of(path, state))
 }
 
 #[derive(Default)]
@@ -374,7 +345,7 @@ fn add(verb: &str, target: &str, lines: &[&str]) -> Vec<Step> {
     };
     let command = |payload| {
         let command = Command::new(verb, &[target], done);
-        Step::Do(command.with_payload(payload))
+        Step::Do(command.with_lines(payload))
     };
     payloads(lines.iter().copied(), room).map(command).collect()
 }

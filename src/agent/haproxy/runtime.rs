@@ -30,6 +30,9 @@ pub const LARGEST_PAYLOAD: usize = 64 << 10;
 /// HAProxy reads a command's line into a buffer of `tune.bufsize`.
 const LONGEST_LINE: usize = 32_000;
 
+/// Read at one time.
+const ROOM: usize = 16 << 10;
+
 /// Commands that are sent before their replies are read.
 const PIPELINED: usize = 200;
 
@@ -49,6 +52,8 @@ pub enum RuntimeError {
 pub struct Command {
     line: String,
     payload: Option<String>,
+    /// Every line of the payload is a key and a value.
+    pairs: bool,
     done: Done,
 }
 
@@ -80,6 +85,7 @@ impl Command {
         Self {
             line,
             payload: None,
+            pairs: false,
             done,
         }
     }
@@ -94,6 +100,12 @@ impl Command {
     pub fn with_payload(mut self, lines: impl Into<String>) -> Self {
         self.payload = Some(lines.into());
         self
+    }
+
+    /// With lines of a table: HAProxy would take a line without a value and the next one for one.
+    pub fn with_lines(mut self, lines: impl Into<String>) -> Self {
+        self.pairs = true;
+        self.with_payload(lines)
     }
 
     /// What is sent, or why it must not be.
@@ -111,11 +123,20 @@ impl Command {
         let Some(payload) = &self.payload else {
             return Ok(format!("{}\n", self.line));
         };
+        // What begins with white space is read without it, and '#' stands for a comment in a file.
         let broken = |line: &str| {
-            let control = |byte: u8| byte.is_ascii_control() && byte != b'\t';
-            line.trim().is_empty() || line == END || line.bytes().any(control)
+            let control = |byte: u8| byte.is_ascii_control();
+            line.is_empty()
+                || line == END
+                || line.starts_with([' ', '#'])
+                || line.bytes().any(control)
         };
-        let whole = payload.ends_with('\n');
+        // More spaces than one are read as one.
+        let pair = |line: &str| {
+            line.split_once(' ')
+                .is_some_and(|(_, v)| !v.starts_with(' '))
+        };
+        let whole = payload.ends_with('\n') && (!self.pairs || payload.lines().all(pair));
         if !whole || payload.lines().any(broken) {
             return Err(refused("a line of its payload is not whole"));
         }
@@ -202,6 +223,12 @@ impl Runtime {
         Ok(runtime)
     }
 
+    /// Whether the other end still answers.
+    pub async fn is_open(&mut self) -> bool {
+        let ask = Command::new("show version", &[], Done::Any);
+        self.ask(&ask).await.is_ok()
+    }
+
     /// The worker at the other end.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -269,8 +296,8 @@ async fn reply(reader: &mut OwnedReadHalf, unread: &mut Vec<u8>) -> io::Result<S
                 .to_owned());
         }
         searched = unread.len().saturating_sub(PROMPT.len() - 1);
-        // No array: it would be part of every future up to the loop, and fill a thread's stack.
-        unread.reserve(16 << 10);
+        // Not into an array: it would stand in every future around this one, and on the stack.
+        unread.reserve(ROOM);
         if reader.read_buf(unread).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -305,10 +332,20 @@ mod tests {
             add.with_payload(lines).print()
         };
         assert!(add("k v\n").is_ok());
+        let pairs = |lines: &str| {
+            let add = Command::new("add map", &["a"], Done::Silent);
+            add.with_lines(lines).print()
+        };
+        assert!(pairs("k v w\n").is_ok());
+        assert!(pairs("k\nl v\n").is_err() && pairs("k  v\n").is_err());
         for lines in [
             "k v",
             "k v\n\ndisable frontend x\n",
             "\n",
+            " \n",
+            " k v\n",
+            "#k v\n",
+            "k\tv\n",
             "k \u{1}\n",
             "%vigie-end%\n",
         ] {

@@ -77,6 +77,27 @@ fn a_replaced_file_keeps_its_mode_and_leaves_the_others_alone() {
 }
 
 #[test]
+fn a_certificate_that_goes_stays_until_the_proxy_has_followed() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut directory = Directory::open(temporary.path()).unwrap();
+    let first = sample();
+    let mut without = first.clone();
+    without.structure.remove("certs/a.pem");
+    let path = directory.current().join("certs/a.pem");
+    for bundle in [&first, &without] {
+        let staged = directory.stage(bundle).unwrap();
+        directory.swap(staged).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "key");
+    }
+    directory.settle().unwrap();
+    assert!(!path.exists());
+    let staged = directory.stage(&first).unwrap();
+    directory.swap(staged).unwrap();
+    directory.revert().unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
 fn what_an_earlier_owner_left_is_removed_and_nothing_else() {
     let temporary = tempfile::tempdir().unwrap();
     let mut directory = Directory::open(temporary.path()).unwrap();

@@ -116,7 +116,7 @@ async fn a_request_steers_its_answer() -> anyhow::Result<()> {
 #[tokio::test]
 async fn chunks_come_one_after_the_other() -> anyhow::Result<()> {
     let (_backend, ports) = backend()?;
-    let request = Request::get("h", "/?chunks=3&gap=50ms");
+    let request = Request::get("h", "/?chunks=3&gap=200ms");
     for response in [
         exchange(&Target::plain(ports.plain), &request).await?,
         exchange_http2(&Target::plain(ports.plain), &request).await?,
