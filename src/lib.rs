@@ -21,6 +21,8 @@
 //! 1. Equal input, equal bytes: ordered maps, explicit tie-breaks (older first, then namespace and
 //!    name). The input is the snapshot and three explicit extras in `translate::Options`: what earlier
 //!    builds left to know (`Memory`), today's date, and what the proxy can do (`render::Capabilities`).
+//!    Work is kept from one round to the next (`source::folder::Folder::reread`, `translate::Memo`)
+//!    where laws hold the result equal to that of a round from nothing.
 //! 2. The core cannot fail. A user's mistake is a finding with an origin (`model::diagnostics`), and
 //!    its blast radius is that object: a broken object changes no byte of what others get.
 //! 3. Raw strings become newtypes (`model::names`) at the door; templates only print; escapers fail

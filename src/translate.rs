@@ -148,8 +148,7 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
     for claimed in mains {
         // Rules that cannot be read are rules all the same: a default backend beside them is theirs.
         if ingress::has_rules(claimed) {
-            let hosts = tls::rule_hosts(claimed);
-            routes.add_default(claimed, hosts, &mut upstreams, &mut findings);
+            routes.add_default(claimed, &mut upstreams, &mut findings);
         } else if let Some(route) = routes.alone(claimed, &mut upstreams, &mut findings) {
             routes::hold_fallback(&mut fallback, route, &mut findings);
         }

@@ -2,14 +2,14 @@
 //! paths of a host are tried.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::action::{action, annotation, default_action};
 use super::class::Claimed;
 use super::ingress::{Entry, PathType};
 use super::memo::Regexes;
 use super::service::{PortRef, Upstreams, Wish};
-use super::tls::Tls;
+use super::tls::{Tls, rule_hosts};
 use super::{Options, PathSemantics, policy};
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin, programmed};
 use crate::model::names::{HostMatch, RouteId, RoutePath, StatusCode, Template, TemplatePart};
@@ -256,7 +256,6 @@ impl<'o> Routes<'o> {
     pub fn add_default(
         &mut self,
         claimed: &Claimed<'_>,
-        hosts: BTreeSet<HostMatch>,
         upstreams: &mut Upstreams<'_>,
         findings: &mut Vec<Diagnostic>,
     ) {
@@ -269,7 +268,7 @@ impl<'o> Routes<'o> {
             FieldPath::new("spec.defaultBackend"),
         );
         let mut action = None;
-        for host in hosts {
+        for host in rule_hosts(claimed) {
             let path = self.in_host(&host, PathMatch::Prefix(RoutePath::root()));
             let claims = self.hosts.entry(host.clone()).or_default();
             let taken = claims

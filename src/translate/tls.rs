@@ -163,13 +163,14 @@ pub fn speaks_for(tls_hosts: &[String], host: &HostMatch) -> bool {
 fn entries(claimed: &Claimed<'_>, findings: &mut Vec<Diagnostic>) -> Vec<(ObjectName, Use)> {
     let mut used = Vec::new();
     let spec = claimed.ingress.spec.as_ref();
+    let entries = spec
+        .and_then(|spec| spec.tls.as_deref())
+        .unwrap_or_default();
+    if entries.is_empty() {
+        return used;
+    }
     let rule_hosts = rule_hosts(claimed);
-    for (i, entry) in spec
-        .and_then(|s| s.tls.as_deref())
-        .unwrap_or_default()
-        .iter()
-        .enumerate()
-    {
+    for (i, entry) in entries.iter().enumerate() {
         let field = FieldPath::new("spec.tls").index(i);
         let hosts = entry.hosts.as_deref().unwrap_or_default();
         for (j, host) in hosts.iter().enumerate() {
