@@ -2,7 +2,7 @@
 //! the folder is read again and translated again. Prints CPU time and ratios of one run; asserts
 //! nothing.
 //!
-//! `cargo bench --bench change`
+//! `cargo bench --bench rebuild`
 
 mod estate;
 mod shared;
