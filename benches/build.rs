@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::UsageWho;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind, haproxy};
 use vigie::translate::translate;
 
@@ -71,11 +71,11 @@ fn cost(proxy: ProxyKind, size: usize, features: bool) -> Cost {
     let mut bundle = None;
     let mut options = shared::options();
     for _ in 0..ROUNDS {
-        let start = cpu(UsageWho::RUSAGE_SELF);
+        let start = shared::cpu();
         let translation = black_box(translate(&snapshot, &options));
-        let translated = cpu(UsageWho::RUSAGE_SELF);
+        let translated = shared::cpu();
         bundle = Some(black_box(rendered(&translation.model, proxy)));
-        rounds.push((translated - start, cpu(UsageWho::RUSAGE_SELF) - translated));
+        rounds.push((translated - start, shared::cpu() - translated));
         // As the loop does: what one build left to know is what the next one is given.
         options.memory = translation.memory;
     }
@@ -130,19 +130,10 @@ fn check(proxy: ProxyKind, bundle: &Bundle) -> Duration {
             .args(haproxy::CONFIGURATION.iter().flat_map(|file| ["-f", file]))
             .current_dir(dir.path()),
     };
-    let before = cpu(UsageWho::RUSAGE_CHILDREN);
+    let before = shared::cpu_of(UsageWho::RUSAGE_CHILDREN);
     let status = command.status().expect("the proxy starts");
     assert!(status.success(), "{proxy} refuses what is rendered");
-    cpu(UsageWho::RUSAGE_CHILDREN) - before
-}
-
-/// CPU time so far.
-fn cpu(who: UsageWho) -> Duration {
-    let usage = getrusage(who).expect("usage is known");
-    let of = |time: nix::sys::time::TimeVal| {
-        Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()) as u64)
-    };
-    of(usage.user_time()) + of(usage.system_time())
+    shared::cpu_of(UsageWho::RUSAGE_CHILDREN) - before
 }
 
 /// Peak memory of a process that holds the estate and builds it once; the same process without the

@@ -1,8 +1,10 @@
 //! What the benchmarks share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::civil::date;
+use nix::sys::resource::{UsageWho, getrusage};
 use vigie::render::ProxyKind;
 use vigie::standalone::find::find;
 use vigie::translate::{Classes, Memory, Options};
@@ -38,4 +40,17 @@ pub fn binary(proxy: ProxyKind) -> PathBuf {
         .build();
     let found = runtime.expect("a runtime").block_on(find(proxy, None));
     found.expect("make proxies gets it").binary
+}
+
+/// CPU time of this process so far.
+pub fn cpu() -> Duration {
+    cpu_of(UsageWho::RUSAGE_SELF)
+}
+
+pub fn cpu_of(who: UsageWho) -> Duration {
+    let usage = getrusage(who).expect("usage is known");
+    let of = |time: nix::sys::time::TimeVal| {
+        Duration::from_micros((time.tv_sec() * 1_000_000 + time.tv_usec()) as u64)
+    };
+    of(usage.user_time()) + of(usage.system_time())
 }

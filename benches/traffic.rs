@@ -9,6 +9,7 @@
 
 mod by_hand;
 mod load;
+#[allow(dead_code, reason = "shared with benchmarks that need more of it")]
 mod shared;
 
 use std::collections::BTreeMap;
