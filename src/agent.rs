@@ -107,7 +107,7 @@ pub struct Agent<D> {
     bundles: watch::Receiver<Option<Arc<Bundle>>>,
     loads: mpsc::UnboundedSender<Load>,
     /// Lies in the directory as current, and runs if the proxy does.
-    loaded: Option<Bundle>,
+    loaded: Option<Arc<Bundle>>,
     runs_since: Option<Instant>,
     pause: Duration,
     retry: Option<Instant>,
@@ -291,7 +291,7 @@ impl<D: Driver> Agent<D> {
         let Some(loaded) = &self.loaded else {
             return;
         };
-        let wanted = endpoints_only(loaded, newer);
+        let wanted = Arc::new(endpoints_only(loaded, newer));
         if plan(loaded, &wanted).is_nothing() && self.runs_since.is_some() {
             return;
         }
@@ -299,7 +299,7 @@ impl<D: Driver> Agent<D> {
     }
 
     /// Loads a bundle, reports what came of it, and says whether it was refused.
-    async fn load(&mut self, wanted: &Bundle, begun: Instant) -> bool {
+    async fn load(&mut self, wanted: &Arc<Bundle>, begun: Instant) -> bool {
         let differs = match &self.loaded {
             Some(loaded) => plan(loaded, wanted),
             None => Plan::default(),
@@ -335,7 +335,7 @@ impl<D: Driver> Agent<D> {
     async fn update(
         &mut self,
         differs: &Plan,
-        wanted: &Bundle,
+        wanted: &Arc<Bundle>,
         reasons: &mut Vec<String>,
     ) -> Result<LoadKind, LoadError> {
         let Some(old) = self.loaded.clone() else {
@@ -367,7 +367,7 @@ impl<D: Driver> Agent<D> {
     }
 
     /// Stage, check, swap, reload or start, and go back if the proxy could not follow.
-    async fn bring_up(&mut self, wanted: &Bundle) -> Result<LoadKind, LoadError> {
+    async fn bring_up(&mut self, wanted: &Arc<Bundle>) -> Result<LoadKind, LoadError> {
         let staged = self.directory.stage(wanted)?;
         match self.driver.check(staged.path(), wanted).await {
             Ok(Verdict::Accepted) => {}

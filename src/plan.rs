@@ -5,6 +5,7 @@
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -239,11 +240,19 @@ fn pairs<'a, K: Ord, V: PartialEq>(
     old: &'a BTreeMap<K, V>,
     new: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = (&'a K, Option<&'a V>, Option<&'a V>)> {
-    let gone = old.iter().filter(|(key, _)| !new.contains_key(key));
-    let gone = gone.map(|(key, was)| (key, Some(was), None));
-    let others = new.iter().map(|(key, is)| (key, old.get(key), Some(is)));
-    let others = others.filter(|(_, was, is)| was != is);
-    gone.chain(others)
+    let (mut old, mut new) = (old.iter().peekable(), new.iter().peekable());
+    let next = move || {
+        let order = match (old.peek(), new.peek()) {
+            (Some((was, _)), Some((is, _))) => was.cmp(is),
+            (Some(_), None) => Ordering::Less,
+            (None, _) => Ordering::Greater,
+        };
+        let was = old.next_if(|_| order.is_le());
+        let is = new.next_if(|_| order.is_ge());
+        let (key, _) = was.or(is)?;
+        Some((key, was.map(|(_, was)| was), is.map(|(_, is)| is)))
+    };
+    std::iter::from_fn(next).filter(|(_, was, is)| was != is)
 }
 
 fn compare_files(name: &str, was: Option<&Content>, is: Option<&Content>, plan: &mut Plan) {
@@ -270,12 +279,10 @@ fn compare_tables(file: FileName, was: &Table, is: &Table) -> TableChange {
     let order = is.order;
     let (was, is) = (was.text.as_str(), is.text.as_str());
     let shorter = was.len().min(is.len());
-    let same = |pair: &(u8, u8)| pair.0 == pair.1;
-    let begin = was.bytes().zip(is.bytes()).take_while(same).count();
+    let begin = common_start(was.as_bytes(), is.as_bytes());
     let begin = was.as_bytes()[..begin].iter().rposition(|b| *b == b'\n');
     let begin = begin.map_or(0, |at| at + 1);
-    let ends = was.bytes().rev().zip(is.bytes().rev());
-    let end = ends.take_while(same).take(shorter - begin).count();
+    let end = common_end(was.as_bytes(), is.as_bytes()).min(shorter - begin);
     // A line is whole where the one before it ends.
     let tail = &was.as_bytes()[was.len() - end..];
     let starts_line = |length: usize| {
@@ -298,6 +305,24 @@ fn compare_tables(file: FileName, was: &Table, is: &Table) -> TableChange {
         removed: was[begin..was.len() - end].to_owned(),
         added: is[begin..is.len() - end].to_owned(),
     }
+}
+
+/// Octets that are compared at once: tables are long and differ in few lines.
+const STEP: usize = 64;
+
+fn common_start(one: &[u8], other: &[u8]) -> usize {
+    let steps = one.chunks_exact(STEP).zip(other.chunks_exact(STEP));
+    let equal = STEP * steps.take_while(|(a, b)| a == b).count();
+    let rest = one[equal..].iter().zip(&other[equal..]);
+    equal + rest.take_while(|(a, b)| a == b).count()
+}
+
+fn common_end(one: &[u8], other: &[u8]) -> usize {
+    let steps = one.rchunks_exact(STEP).zip(other.rchunks_exact(STEP));
+    let equal = STEP * steps.take_while(|(a, b)| a == b).count();
+    let rest = one[..one.len() - equal].iter().rev();
+    let rest = rest.zip(other[..other.len() - equal].iter().rev());
+    equal + rest.take_while(|(a, b)| a == b).count()
 }
 
 fn compare_pools(name: &UpstreamName, was: Option<&Pool>, is: Option<&Pool>, plan: &mut Plan) {

@@ -13,13 +13,14 @@
 //! Nothing here calls fsync: after a crash of the machine the bundle is fetched again, and after a
 //! crash of a process the kernel still has the pages. It must never know a proxy.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
-use crate::render::bundle::{Bundle, FileText};
+use crate::render::bundle::{Bundle, Content, FileName, FileText};
 
 /// A unix socket's path has at most 107 octets; the longest name below a root needs 27.
 const LONGEST_ROOT: usize = 80;
@@ -61,7 +62,36 @@ pub struct Staged(Generation);
 
 struct Generation {
     path: PathBuf,
-    files: BTreeMap<String, FileText>,
+    /// What the files hold, but for those named below.
+    bundle: Arc<Bundle>,
+    /// Files whose replacement has failed; nobody knows what they hold.
+    unsure: BTreeSet<FileName>,
+}
+
+impl Generation {
+    /// Whether a file lies here as another bundle has it.
+    fn holds(&self, name: &str, bundle: &Bundle) -> bool {
+        !self.unsure.contains(name) && self.bundle.has_same_file(bundle, name)
+    }
+
+    fn replace(&self, name: &str, new: &Bundle, beside: &Path) -> Result<(), DirectoryError> {
+        let target = self.path.join(safe(name)?);
+        let Some(text) = new.file(name) else {
+            return remove(&target);
+        };
+        let _ = fs::remove_file(beside);
+        write(beside, &text)?;
+        let replace = || {
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::rename(beside, &target)
+        };
+        replace().map_err(|source| DirectoryError::WriteFile {
+            path: target.clone(),
+            source,
+        })
+    }
 }
 
 impl Staged {
@@ -105,46 +135,39 @@ impl Directory {
     }
 
     /// Writes a bundle beside the running one. On an error nothing of it stays.
-    pub fn stage(&mut self, bundle: &Bundle) -> Result<Staged, DirectoryError> {
+    pub fn stage(&mut self, bundle: &Arc<Bundle>) -> Result<Staged, DirectoryError> {
         let path = self.root.join(format!("generation-{}", self.next));
         self.next += 1;
-        let files: BTreeMap<_, _> = bundle
-            .files()
-            .into_iter()
-            .map(|(name, text)| (name.to_owned(), text))
-            .collect();
-        match self.write_all(&path, &files) {
-            Ok(()) => Ok(Staged(Generation { path, files })),
-            Err(error) => {
-                let _ = fs::remove_dir_all(&path);
-                Err(error)
-            }
+        if let Err(error) = self.write_all(&path, bundle) {
+            let _ = fs::remove_dir_all(&path);
+            return Err(error);
         }
+        Ok(Staged(Generation {
+            path,
+            bundle: bundle.clone(),
+            unsure: BTreeSet::new(),
+        }))
     }
 
-    fn write_all(
-        &self,
-        path: &Path,
-        files: &BTreeMap<String, FileText>,
-    ) -> Result<(), DirectoryError> {
+    fn write_all(&self, path: &Path, bundle: &Bundle) -> Result<(), DirectoryError> {
         create_directory(path)?;
         // Somebody may have removed it.
         create_directory(&self.run())?;
         let link = path.join("run");
         symlink("../run", &link)
             .map_err(|source| DirectoryError::WriteFile { path: link, source })?;
-        for (name, text) in files {
+        let mut folder = path.to_path_buf();
+        for (name, content) in &bundle.structure {
             let target = path.join(safe(name)?);
-            if let Some(parent) = target.parent() {
+            // Files of one folder stand together.
+            if let Some(parent) = target.parent().filter(|parent| *parent != folder) {
                 create_directory(parent)?;
+                folder = parent.to_path_buf();
             }
-            let same = self
-                .current
-                .as_ref()
-                .filter(|current| current.files.get(name) == Some(text));
+            let same = self.current.as_ref().filter(|c| c.holds(name, bundle));
             let linked = same.is_some_and(|c| fs::hard_link(c.path.join(name), &target).is_ok());
             if !linked {
-                write(&target, text)?;
+                write(&target, &bundle.text(content))?;
             }
         }
         Ok(())
@@ -168,12 +191,11 @@ impl Directory {
         let Some(current) = &self.current else {
             return;
         };
-        let private = |(name, text): (_, &FileText)| match text {
-            FileText::Private(_) => Some(name),
-            FileText::Public(_) => None,
+        let structure = &next.bundle.structure;
+        let gone = |(name, content): &(&String, &Content)| {
+            matches!(content, Content::Private(_)) && !structure.contains_key(*name)
         };
-        let names = current.files.iter().filter_map(private);
-        for name in names.filter(|name| !next.files.contains_key(*name)) {
+        for (name, _) in current.bundle.structure.iter().filter(gone) {
             let target = next.path.join(name);
             if let Some(parent) = target.parent() {
                 let _ = create_directory(parent);
@@ -208,37 +230,26 @@ impl Directory {
         }
     }
 
-    /// Replaces single files of the running bundle by those of another, each by a rename; a file that
-    /// the other has not is removed.
-    pub fn replace(&mut self, names: &BTreeSet<&str>, new: &Bundle) -> Result<(), DirectoryError> {
+    /// Makes the running bundle another one by replacing the files that differ, which are named; each
+    /// by a rename. A file that the other has not is removed. After an error some of them may be
+    /// replaced, until they are replaced again.
+    pub fn replace(
+        &mut self,
+        names: &BTreeSet<&str>,
+        new: &Arc<Bundle>,
+    ) -> Result<(), DirectoryError> {
         let Some(current) = &mut self.current else {
             return Ok(());
         };
+        let beside = self.root.join("replacement");
         for &name in names {
-            let target = current.path.join(safe(name)?);
-            let Some(text) = new.file(name) else {
-                remove(&target)?;
-                current.files.remove(name);
-                continue;
-            };
-            if current.files.get(name) == Some(&text) {
-                continue;
+            if !current.holds(name, new) {
+                current.unsure.insert(name.to_owned());
+                current.replace(name, new, &beside)?;
             }
-            let beside = self.root.join("replacement");
-            let _ = fs::remove_file(&beside);
-            write(&beside, &text)?;
-            let replace = || {
-                if let Some(parent) = target.parent() {
-                    fs::create_dir_all(parent)?;
-                }
-                fs::rename(&beside, &target)
-            };
-            replace().map_err(|source| DirectoryError::WriteFile {
-                path: target.clone(),
-                source,
-            })?;
-            current.files.insert(name.to_owned(), text);
         }
+        current.unsure.retain(|name| !names.contains(name.as_str()));
+        current.bundle = new.clone();
         Ok(())
     }
 

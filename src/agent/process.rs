@@ -172,9 +172,9 @@ impl Drop for Process {
 }
 
 pub(super) fn is_fatal(line: &str) -> bool {
-    ["[emerg]", "[alert]", "[crit]", "[ALERT]"]
-        .iter()
-        .any(|level| line.contains(level))
+    // Workers that may not have as many open files as they ask for go on with fewer.
+    let fatal = ["[emerg]", "[alert]", "[crit]", "[ALERT]"];
+    fatal.iter().any(|level| line.contains(level)) && !line.contains("setrlimit(RLIMIT_NOFILE")
 }
 
 /// HAProxy makes its output non-blocking and forgets that it appends. So it never gets a descriptor

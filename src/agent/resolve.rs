@@ -90,7 +90,7 @@ impl Resolver {
     }
 
     /// The bundle with addresses in place of the names in it.
-    pub async fn fill(&mut self, bundle: &Bundle) -> Bundle {
+    pub async fn fill(&mut self, bundle: &Arc<Bundle>) -> Arc<Bundle> {
         let named = bundle.pools.values().filter_map(|pool| pool.name.as_ref());
         let names: BTreeSet<DnsName> = named.map(|(name, _)| name.clone()).collect();
         self.names.send_if_modified(|wanted| {
@@ -101,7 +101,10 @@ impl Resolver {
         let all = |answers: &Answers| names.iter().all(|name| answers.contains_key(name));
         let _ = timeout(FIRST, self.answers.wait_for(all)).await;
         let answers = self.answers.borrow_and_update();
-        let mut filled = bundle.clone();
+        if names.is_empty() {
+            return bundle.clone();
+        }
+        let mut filled = Bundle::clone(bundle);
         for pool in filled.pools.values_mut() {
             let Some((name, port)) = &pool.name else {
                 continue;
@@ -115,7 +118,7 @@ impl Resolver {
                 None => Vec::new(),
             };
         }
-        filled
+        filled.into()
     }
 }
 

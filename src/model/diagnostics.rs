@@ -88,15 +88,15 @@ impl fmt::Display for ObjectRef {
 /// `spec.rules[0].host` and `metadata.annotations[vigie.dev/probe-path]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
-pub struct FieldPath(String);
+pub struct FieldPath(Arc<str>);
 
 impl FieldPath {
     pub fn new(path: impl Into<String>) -> Self {
-        Self(printable(path.into()))
+        Self(printable(path.into()).into())
     }
 
     pub fn annotation(key: &str) -> Self {
-        Self(printable(format!("metadata.annotations[{key}]")))
+        Self(printable(format!("metadata.annotations[{key}]")).into())
     }
 
     /// The field below this one.
@@ -104,13 +104,13 @@ impl FieldPath {
         if self.0.is_empty() {
             Self(key.into())
         } else {
-            Self(format!("{}.{key}", self.0))
+            Self(format!("{}.{key}", self.0).into())
         }
     }
 
     /// An item of this list.
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        Self(format!("{}[{index}]", self.0).into())
     }
 
     pub fn as_str(&self) -> &str {

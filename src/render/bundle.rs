@@ -205,17 +205,28 @@ impl Bundle {
         self.structure.get(name).map(|content| self.text(content))
     }
 
-    fn text(&self, content: &Content) -> FileText {
+    /// Whether a file is the same in both, or in none; nothing is printed to find out.
+    pub fn has_same_file(&self, other: &Self, name: &str) -> bool {
+        let (one, another) = (self.structure.get(name), other.structure.get(name));
+        one == another && (one != Some(&Content::Pools) || self.sections().eq(other.sections()))
+    }
+
+    /// What the file of pools holds.
+    fn sections(&self) -> impl Iterator<Item = (&Section, &[Endpoint])> {
+        let pools = self.pools.values();
+        pools.filter_map(|pool| Some((pool.section.as_ref()?, pool.endpoints.as_slice())))
+    }
+
+    /// A file's text as it lies on disk.
+    pub fn text(&self, content: &Content) -> FileText {
         match content {
             Content::Private(pem) => FileText::Private(pem.clone()),
             Content::Text(text) => FileText::Public(text.clone()),
             Content::Table(table) => FileText::Public(table.text.clone()),
             Content::Pools => {
                 let mut text = String::new();
-                for pool in self.pools.values() {
-                    if let Some(section) = &pool.section {
-                        section.print(&pool.endpoints, &mut text);
-                    }
+                for (section, endpoints) in self.sections() {
+                    section.print(endpoints, &mut text);
                 }
                 FileText::Public(text)
             }

@@ -248,7 +248,7 @@ impl Checkers {
 
     fn take(&mut self, model: &vigie::model::Model) -> Result<(), String> {
         for capabilities in self.capabilities {
-            let bundle = render::render(model, &capabilities, &self.placement);
+            let bundle = render::render(model, &capabilities, &self.placement).into();
             let staged = self.directory.stage(&bundle).map_err(|e| e.to_string())?;
             let verdict = match capabilities.proxy {
                 ProxyKind::Nginx => self

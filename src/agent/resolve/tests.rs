@@ -4,19 +4,20 @@ use super::*;
 use crate::model::names::UpstreamName;
 use crate::render::bundle::{FORMAT, Pool, ProxyKind};
 
-fn bundle() -> Bundle {
+fn bundle() -> Arc<Bundle> {
     let pool = Pool {
         endpoints: Vec::new(),
         name: Some(("db.example.com".parse().unwrap(), 5432)),
         section: None,
     };
-    Bundle {
+    let bundle = Bundle {
         format: FORMAT,
         proxy: ProxyKind::Nginx,
         structure: BTreeMap::new(),
         pools: BTreeMap::from([(UpstreamName::new("default", "db", "5432", "http"), pool)]),
         origins: Vec::new(),
-    }
+    };
+    bundle.into()
 }
 
 fn addresses(bundle: &Bundle) -> Vec<String> {
@@ -82,7 +83,8 @@ async fn a_failed_lookup_keeps_the_answer_before_and_is_told_once() {
 async fn answers_that_mean_this_machine_are_refused_and_told() {
     let all = "127.0.0.1 ::1 169.254.169.254 0.0.0.0 224.0.0.1 fe80::1 ::ffff:127.0.0.1 10.0.0.1";
     let (mut strict, mut problems) = resolver(vec![Ok(all)], false);
-    assert_eq!(addresses(&strict.fill(&bundle()).await), ["10.0.0.1:5432"]);
+    let filled = strict.fill(&bundle()).await;
+    assert_eq!(addresses(&filled), ["10.0.0.1:5432"]);
     let problem = problems.recv().await.unwrap();
     assert!(problem.words.contains("169.254.169.254"));
     let (mut local, _problems) = resolver(vec![Ok(all)], true);
@@ -102,5 +104,6 @@ async fn a_name_that_never_answers_does_not_hold_a_bundle_up() {
     };
     let (sender, _problems) = mpsc::unbounded_channel();
     let mut resolver = Resolver::start(options, sender);
-    assert_eq!(addresses(&resolver.fill(&bundle()).await), [""; 0]);
+    let filled = resolver.fill(&bundle()).await;
+    assert_eq!(addresses(&filled), [""; 0]);
 }

@@ -28,7 +28,7 @@ fn a_swap_shows_all_of_a_bundle_and_rewrites_only_what_changed() {
     let inode = |file: &str| fs::metadata(current.join(file)).unwrap().ino();
 
     let first = sample();
-    let staged = directory.stage(&first).unwrap();
+    let staged = directory.stage(&first.clone().into()).unwrap();
     assert!(!current.exists());
     directory.swap(staged).unwrap();
     let mode = fs::metadata(current.join("certs/a.pem")).unwrap();
@@ -39,7 +39,7 @@ fn a_swap_shows_all_of_a_bundle_and_rewrites_only_what_changed() {
     );
 
     let (conf, host) = (inode("nginx.conf"), inode("hosts/00.conf"));
-    let staged = directory.stage(&changed(&first)).unwrap();
+    let staged = directory.stage(&changed(&first).into()).unwrap();
     assert!(
         !fs::read_to_string(current.join("hosts/00.conf"))
             .unwrap()
@@ -61,18 +61,20 @@ fn a_replaced_file_keeps_its_mode_and_leaves_the_others_alone() {
     let temporary = tempfile::tempdir().unwrap();
     let mut directory = Directory::open(temporary.path()).unwrap();
     let mut bundle = sample();
-    let staged = directory.stage(&bundle).unwrap();
+    let staged = directory.stage(&bundle.clone().into()).unwrap();
     directory.swap(staged).unwrap();
     let pem = Content::Private(PrivatePem::new("new key"));
     bundle.structure.insert("certs/a.pem".into(), pem);
     let file = "certs/a.pem";
-    directory.replace(&[file].into(), &bundle).unwrap();
+    let names = [file].into();
+    directory.replace(&names, &bundle.clone().into()).unwrap();
     let path = directory.current().join(file);
     assert_eq!(fs::read_to_string(&path).unwrap(), "new key");
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     bundle.structure.remove(file);
-    directory.replace(&[file].into(), &bundle).unwrap();
+    let names = [file].into();
+    directory.replace(&names, &bundle.clone().into()).unwrap();
     assert!(!path.exists());
 }
 
@@ -80,9 +82,10 @@ fn a_replaced_file_keeps_its_mode_and_leaves_the_others_alone() {
 fn a_certificate_that_goes_stays_until_the_proxy_has_followed() {
     let temporary = tempfile::tempdir().unwrap();
     let mut directory = Directory::open(temporary.path()).unwrap();
-    let first = sample();
-    let mut without = first.clone();
+    let first = Arc::new(sample());
+    let mut without = sample();
     without.structure.remove("certs/a.pem");
+    let without = Arc::new(without);
     let path = directory.current().join("certs/a.pem");
     for bundle in [&first, &without] {
         let staged = directory.stage(bundle).unwrap();
@@ -98,10 +101,31 @@ fn a_certificate_that_goes_stays_until_the_proxy_has_followed() {
 }
 
 #[test]
+fn a_replacement_that_fails_half_way_can_be_taken_back() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut directory = Directory::open(temporary.path()).unwrap();
+    let old = Arc::new(sample());
+    let staged = directory.stage(&old).unwrap();
+    directory.swap(staged).unwrap();
+    let mut new = changed(&old);
+    let text = Content::Text("cannot take the place of a folder".into());
+    new.structure.insert("in-the-way".into(), text);
+    let in_the_way = directory.current().join("in-the-way");
+    fs::create_dir(&in_the_way).unwrap();
+    let names = ["hosts/00.conf", "in-the-way"].into();
+    assert!(directory.replace(&names, &new.into()).is_err());
+    let host = directory.current().join("hosts/00.conf");
+    assert_eq!(fs::read_to_string(&host).unwrap(), "# two\n");
+    directory.replace(&names, &old).unwrap();
+    assert_ne!(fs::read_to_string(&host).unwrap(), "# two\n");
+    assert!(!in_the_way.exists());
+}
+
+#[test]
 fn what_an_earlier_owner_left_is_removed_and_nothing_else() {
     let temporary = tempfile::tempdir().unwrap();
     let mut directory = Directory::open(temporary.path()).unwrap();
-    let staged = directory.stage(&sample()).unwrap();
+    let staged = directory.stage(&sample().into()).unwrap();
     directory.swap(staged).unwrap();
     fs::write(temporary.path().join("notes.txt"), "mine").unwrap();
     drop(directory);
@@ -120,7 +144,7 @@ fn names_that_leave_the_directory_are_refused() {
         bundle
             .structure
             .insert(name.into(), Content::Text(String::new()));
-        let error = directory.stage(&bundle).map(|_| ()).unwrap_err();
+        let error = directory.stage(&bundle.into()).map(|_| ()).unwrap_err();
         assert!(matches!(error, DirectoryError::UnsafeName(_)), "{name}");
     }
     let entries = fs::read_dir(temporary.path()).unwrap().count();
@@ -143,7 +167,7 @@ fn errors_name_the_act_and_the_path() {
     let mut directory = Directory::open(&root).unwrap();
     fs::remove_dir_all(&root).unwrap();
     fs::write(&root, "").unwrap();
-    let text = chain(&directory.stage(&sample()).map(|_| ()).unwrap_err());
+    let text = chain(&directory.stage(&sample().into()).map(|_| ()).unwrap_err());
     assert!(text.contains("generation-1"), "{text}");
 
     let long = temporary.path().join("x".repeat(100));

@@ -101,7 +101,8 @@ impl Victim {
         }
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let mut directory = Directory::open(temporary.path()).expect("it can be used");
-        let staged = directory.stage(&base).expect("it is written");
+        let staged = directory.stage(&base.clone().into());
+        let staged = staged.expect("it is written");
         directory.swap(staged).expect("it is swapped");
         let mut driver = Haproxy::new(found.binary, &directory, Output::default());
         runtime.block_on(driver.start(&base)).expect("it starts");
