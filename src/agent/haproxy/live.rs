@@ -68,10 +68,7 @@ pub fn takes(part: &Part) -> bool {
 
 /// The commands of a plan whose parts HAProxy [takes]. `leaving` is what is still on its way out.
 pub fn steps(plan: &Plan, old: &Bundle, new: &Bundle, leaving: &Leaving) -> Steps {
-    let mut steps = Steps {
-        leaving: leaving.clone(),
-        ..Steps::default()
-    };
+    let mut steps = Steps::default();
     certificates(plan, &mut steps);
     let mut pools = Pools {
         old,

@@ -15,8 +15,8 @@ use crate::agent::resolve::NameProblem;
 use crate::agent::{Load, LoadKind};
 use crate::cli::report::{Report, colour, printable, summary};
 use crate::model::diagnostics::{Diagnostic, ObjectRef, Origin, Severity};
-use crate::model::names::UpstreamName;
-use crate::model::{Action, Endpoints, Model, Route};
+use crate::model::names::{HostMatch, UpstreamName};
+use crate::model::{Action, Certificate, Endpoints, Model, Route};
 use crate::plan::listed;
 use crate::render::bundle::ProxyKind;
 use crate::render::capabilities::Version;
@@ -273,7 +273,7 @@ impl Teller {
 }
 
 /// The routes that another model serves otherwise, by host and path: they came or went, do something
-/// else, or have other endpoints.
+/// else, or have other endpoints. A host with another certificate is named as such.
 fn touched(old: &Model, new: &Model) -> BTreeSet<String> {
     let (was, is) = (routes(old), routes(new));
     let differs = |key: &&Key| match (was.get(*key), is.get(*key)) {
@@ -285,12 +285,22 @@ fn touched(old: &Model, new: &Model) -> BTreeSet<String> {
     };
     let keys: BTreeSet<&Key> = was.keys().chain(is.keys()).collect();
     let keys = keys.into_iter().filter(differs);
-    keys.map(|(host, path, _)| format!("{host}{path}"))
-        .collect()
+    let routes = keys.map(|(host, path, _)| format!("{host}{path}"));
+    let hosts = new.hosts.keys().filter(|host| {
+        old.hosts.contains_key(host) && certificates(old, host) != certificates(new, host)
+    });
+    let hosts = hosts.map(|host| format!("{host} (certificate)"));
+    routes.chain(hosts).collect()
 }
 
 /// Host, path and kind of match.
 type Key = (String, String, &'static str);
+
+fn certificates<'a>(model: &'a Model, host: &HostMatch) -> Vec<Option<&'a Certificate>> {
+    let host = model.hosts.get(host).map(|host| host.certificates.iter());
+    let of = |id| model.certificates.get(id);
+    host.into_iter().flatten().map(of).collect()
+}
 
 fn endpoints<'a>(model: &'a Model, route: &Route) -> Vec<Option<&'a Endpoints>> {
     let of = |name: &UpstreamName| Some(&model.upstreams.get(name)?.endpoints);
