@@ -157,8 +157,13 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
         fallback.or_else(|| routes::class_default(options, &mut upstreams, &mut findings));
 
     let hosts = routes.finish();
-    let default_certificate =
-        tls.default_certificate(snapshot, options, &mut memo.certificates, &mut findings);
+    let default_certificate = tls.default_certificate(
+        snapshot,
+        options,
+        &quarantine,
+        &mut memo.certificates,
+        &mut findings,
+    );
     let (mut certificates, mut memory) = (tls.certificates, tls.memory);
     let default_certificate = default_certificate.map(|certificate| {
         let id = CertificateId::default_certificate();

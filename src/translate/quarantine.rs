@@ -99,9 +99,10 @@ impl Quarantine {
         pruned
     }
 
-    /// Whether nothing is built of this object.
-    pub fn leaves_out(&self, object: &ObjectRef) -> bool {
-        let aside = self.aside.get(object);
+    /// Whether nothing is built of this Secret.
+    pub fn leaves_out_secret(&self, secret: &ObjectName) -> bool {
+        let object = ObjectRef::new(Kind::Secret, &secret.namespace, &secret.name);
+        let aside = self.aside.get(&object);
         aside.is_some_and(|aside| aside.good.is_none())
     }
 

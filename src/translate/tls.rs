@@ -56,11 +56,8 @@ pub fn tls(
     }
     let mut tls = Tls::default();
     // Of a Secret that was set aside its own finding tells.
-    let left_out = |secret: &ObjectName| {
-        let object = ObjectRef::new(Kind::Secret, &secret.namespace, &secret.name);
-        quarantine.leaves_out(&object)
-    };
-    for (secret, uses) in uses.iter().filter(|(secret, _)| !left_out(secret)) {
+    let kept = |(secret, _): &(&ObjectName, _)| !quarantine.leaves_out_secret(secret);
+    for (secret, uses) in uses.iter().filter(kept) {
         let read = snapshot.secrets.get(secret);
         let read = read.map(|object| certificates.of(secret, object));
         if let Some(certificate) = usable(read, options, secret, uses, findings) {
@@ -105,11 +102,13 @@ impl Tls {
         &mut self,
         snapshot: &Snapshot,
         options: &Options,
+        quarantine: &Quarantine,
         certificates: &mut Certificates,
         findings: &mut Vec<Diagnostic>,
     ) -> Option<Certificate> {
         let made = options.default_certificate.clone();
-        let Some(secret) = &options.default_certificate_secret else {
+        let secret = options.default_certificate_secret.as_ref();
+        let Some(secret) = secret.filter(|secret| !quarantine.leaves_out_secret(secret)) else {
             return made;
         };
         let object = ObjectRef::new(Kind::Option, "", "default-certificate");
