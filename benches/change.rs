@@ -2,7 +2,8 @@
 //! `vigie run` over a folder of manifests, beside the same change by hand on the same proxy. Then a
 //! storm of changes under load. Prints figures of one run; asserts nothing but right answers.
 //!
-//! `SIZES=100,1000 ROUNDS=5 SECONDS=10 cargo bench --bench change` is a quick run.
+//! `SIZES=100,1000 ROUNDS=5 SECONDS=10 cargo bench --bench change` is a quick run; `PROXIES=haproxy`
+//! leaves nginx out.
 
 #![allow(clippy::panic, reason = "benchmarks fail by panicking")]
 
@@ -74,7 +75,7 @@ fn main() {
     );
     for size in numbers("SIZES", "100,1000,10000") {
         let manifests = Manifests::new(size, port);
-        for proxy in ProxyKind::ALL {
+        for proxy in proxies() {
             println!("\n== {proxy}, {size} routes, {rounds} rounds; milliseconds");
             phases::print(proxy, &manifests);
             let costs = changes(proxy, &manifests, port, rounds);
@@ -82,9 +83,15 @@ fn main() {
         }
     }
     let seconds = Duration::from_secs(numbers("SECONDS", "60")[0] as u64);
-    for proxy in ProxyKind::ALL {
+    for proxy in proxies() {
         storm::storm(proxy, port, numbers("ENDPOINTS", "10000")[0], seconds);
     }
+}
+
+fn proxies() -> impl Iterator<Item = ProxyKind> {
+    let wanted = std::env::var("PROXIES").unwrap_or_else(|_| "nginx,haproxy".to_owned());
+    let is_wanted = move |proxy: &ProxyKind| wanted.split(',').any(|w| w == proxy.as_str());
+    ProxyKind::ALL.into_iter().filter(is_wanted)
 }
 
 /// Numbers of the environment, with commas between them.

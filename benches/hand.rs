@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sys::signal::{Signal, kill};
-use vigie::model::names::{CertificateId, UpstreamName};
+use vigie::model::names::CertificateId;
 use vigie::render::ProxyKind;
 
 use crate::manifests::{Manifests, address, host, name, namespace};
@@ -103,9 +103,9 @@ impl Haproxy {
         let (new, old) = (host(number), host(like));
         let line = self.routes.lines().find(|line| line.starts_with(&old));
         let line = line.expect("a route like it").replace(&old, &new);
-        let upstream = UpstreamName::new(&namespace(like), &name(like), "80", "http");
+        let upstream = line.split('|').nth(1).expect("a route names its upstream");
         let backend = format!("hand-{number}");
-        let route = line.replace(upstream.as_str(), &backend);
+        let route = line.replace(upstream, &backend);
         let servers = [1, 2].map(|last| {
             let server = format!("{backend}/s{last}");
             let address = address(1, last);
@@ -177,8 +177,10 @@ impl Nginx {
     }
 
     fn endpoint(&mut self, like: usize, pods: u8, port: u16) {
-        let upstream = UpstreamName::new(&namespace(like), &name(like), "80", "http");
-        let upstream = upstream.as_str();
+        let (_, block) = self.block(like);
+        let upstream = block.split_once("proxy_pass http://");
+        let upstream = upstream.and_then(|(_, rest)| Some(rest.split_once(';')?.0));
+        let upstream = upstream.expect("a host that forwards");
         let file = format!("upstreams/{}.conf", &upstream[..2]);
         let resolved = format!("server {upstream}.p{port}.vigie:{port} resolve;");
         let fixed = format!("server {}:{port};", address(pods, 1));

@@ -67,17 +67,18 @@ impl Vigie {
                 }
             }
         });
-        let first = loads.recv_timeout(PATIENCE).expect("a first load");
-        assert_eq!(first.how, "started");
-        let children = children(child.id());
-        Self {
-            proxy: *children.first().expect("a proxy runs"),
+        let mut vigie = Self {
             child,
+            proxy: 0,
             http,
             https,
             loads,
             temporary,
-        }
+        };
+        vigie.loaded();
+        let children = children(vigie.child.id());
+        vigie.proxy = *children.first().expect("a proxy runs");
+        vigie
     }
 
     /// The next load that changed something.
@@ -86,8 +87,8 @@ impl Vigie {
             let load = self.loads.recv_timeout(PATIENCE).expect("a load");
             match load.how.as_str() {
                 "nothing" => {}
-                "live" | "reload" => return load,
-                other => panic!("{other}"),
+                "live" | "reload" | "started" => return load,
+                words => println!("not loaded, and tried again: {words}"),
             }
         }
     }
