@@ -6,7 +6,7 @@
 //! **The index**, a ConfigMap `<installation>-<proxy>`, written last:
 //!
 //! ```text
-//! format: "1"                     the format of whoever wrote it ([`bundle::FORMAT`](super::bundle::FORMAT))
+//! format: "1"                     the format of whoever wrote it, bundle::FORMAT
 //! oldest-reader: "1"              the oldest format whose readers can read it
 //! proxy: haproxy
 //! revision: 2d1f0c9be1a4          the digest over all structure, Bundle::revision
@@ -57,7 +57,7 @@ mod sizes;
 
 use std::collections::BTreeMap;
 
-pub use endpoints::{EndpointsPart, read_endpoints};
+pub use endpoints::{EndpointsPart, ahead, read_endpoints};
 pub use names::Installation;
 pub use read::{WireError, decode};
 pub use sizes::{Fill, Limit, Sizes, sizes};
@@ -69,7 +69,9 @@ use index::Index;
 /// The `data` of a ConfigMap.
 pub type Plain = BTreeMap<String, String>;
 
-/// Everything that stands in the cluster for one bundle, by name of the object.
+/// Everything that stands in the cluster for one bundle, by name of the object. It is written in this
+/// order: endpoints as [`ahead`] says, shards, the index, endpoints as they stand here; then shards that
+/// no index names may go, once no agent needs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// The index's name.

@@ -11,7 +11,7 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 
 use crate::model::Endpoint;
 use crate::model::names::UpstreamName;
-use crate::render::bundle::{Bundle, Pool};
+use crate::render::bundle::{Bundle, ProxyKind};
 
 use super::read::{WireError, is_name, unreadable};
 use super::{Installation, Plain, digest};
@@ -28,12 +28,55 @@ const ENDPOINTS: &str = "endpoints";
 pub struct EndpointsPart {
     /// One more with each change, as long as the object stands.
     pub sequence: u64,
-    /// Sorted, without duplicates, as [`Pool::endpoints`] are.
+    /// Sorted, without duplicates, as those of a pool are.
     pub pools: BTreeMap<UpstreamName, Vec<Endpoint>>,
 }
 
 fn bucket(upstream: &UpstreamName) -> u8 {
     blake3::hash(upstream.as_str().as_bytes()).as_bytes()[0] % BUCKETS
+}
+
+/// Endpoints by upstream, by bucket.
+#[derive(Default)]
+struct Buckets<'a>(BTreeMap<u8, BTreeMap<&'a UpstreamName, &'a [Endpoint]>>);
+
+impl<'a> Buckets<'a> {
+    fn of(bundle: &'a Bundle) -> Self {
+        let mut buckets = Self::default();
+        for (name, pool) in &bundle.pools {
+            buckets.add(name, &pool.endpoints);
+        }
+        buckets
+    }
+
+    fn add(&mut self, name: &'a UpstreamName, endpoints: &'a [Endpoint]) {
+        let of_bucket = self.0.entry(bucket(name)).or_default();
+        of_bucket.entry(name).or_insert(endpoints);
+    }
+
+    fn write(
+        self,
+        proxy: ProxyKind,
+        installation: &Installation,
+        standing: &BTreeMap<String, Plain>,
+    ) -> BTreeMap<String, Plain> {
+        let object = |(bucket, of_bucket): (u8, BTreeMap<&UpstreamName, &[Endpoint]>)| {
+            let name = installation.endpoints(proxy, bucket);
+            let lines = of_bucket.iter().map(|(name, of)| line(name, of));
+            let data = follow(&name, lines.collect(), standing.get(&name));
+            (name, data)
+        };
+        self.0.into_iter().map(object).collect()
+    }
+}
+
+fn line(name: &UpstreamName, endpoints: &[Endpoint]) -> String {
+    let mut text = name.to_string();
+    for endpoint in endpoints {
+        let _ = write!(text, " {endpoint}");
+    }
+    text.push('\n');
+    text
 }
 
 /// The objects of all pools; `standing` are those in the cluster.
@@ -42,24 +85,26 @@ pub fn write(
     installation: &Installation,
     standing: &BTreeMap<String, Plain>,
 ) -> BTreeMap<String, Plain> {
-    let mut texts: BTreeMap<u8, String> = BTreeMap::new();
-    for (name, pool) in &bundle.pools {
-        line(name, pool, texts.entry(bucket(name)).or_default());
-    }
-    let object = |(bucket, text)| {
-        let name = installation.endpoints(bundle.proxy, bucket);
-        let data = follow(&name, text, standing.get(&name));
-        (name, data)
-    };
-    texts.into_iter().map(object).collect()
+    Buckets::of(bundle).write(bundle.proxy, installation, standing)
 }
 
-fn line(name: &UpstreamName, pool: &Pool, text: &mut String) {
-    text.push_str(name.as_str());
-    for endpoint in &pool.endpoints {
-        let _ = write!(text, " {endpoint}");
+/// What is written ahead of the index: the endpoints of a bundle, and those that stand for upstreams
+/// which it lacks. So whoever still has the index before it finds all that it needs, and so does whoever
+/// has the new one. While no upstream goes, it is the same as the endpoints of [`encode`](super::encode).
+pub fn ahead(
+    bundle: &Bundle,
+    installation: &Installation,
+    standing: &BTreeMap<String, Plain>,
+) -> BTreeMap<String, Plain> {
+    let parts = standing
+        .iter()
+        .filter_map(|(name, data)| read_endpoints(name, data).ok());
+    let parts: Vec<EndpointsPart> = parts.collect();
+    let mut buckets = Buckets::of(bundle);
+    for (name, endpoints) in parts.iter().flat_map(|part| &part.pools) {
+        buckets.add(name, endpoints);
     }
-    text.push('\n');
+    buckets.write(bundle.proxy, installation, standing)
 }
 
 /// The object that holds this text: the standing one, or the next after it.

@@ -148,6 +148,8 @@ struct Reader {
 struct File {
     kind: Kind,
     text: String,
+    /// Line breaks in it.
+    lines: usize,
 }
 
 impl Reader {
@@ -189,13 +191,15 @@ impl Reader {
         let file = self.files.entry(part.file.clone()).or_insert(File {
             kind: part.content,
             text: String::new(),
+            lines: 0,
         });
         if file.kind != part.content {
             let found = format!("has {} as {:?}", shown(&part.file), part.content);
             return Err(unreadable(object, FILES, found, format!("{:?}", file.kind)));
         }
-        let before = file.text.matches('\n').count();
+        let before = file.lines;
         file.text.push_str(text);
+        file.lines += text.matches('\n').count();
         let ranges = part.origins.iter();
         self.origins
             .extend(ranges.filter_map(|range| range.range(&part.file, before)));

@@ -1,6 +1,53 @@
 //! One format older and one newer.
 
+use std::fmt::Write as _;
+
 use super::*;
+
+/// Every object as `kubectl get -o yaml` shows its data.
+fn shown(publication: &Publication) -> String {
+    let mut text = String::new();
+    let mut print = |kind: &str, name: &str, data: &Plain| {
+        let _ = writeln!(text, "{kind} {name}");
+        for (key, value) in data {
+            let _ = match value.strip_suffix('\n') {
+                None => writeln!(text, "  {key}: {value:?}"),
+                Some(value) => writeln!(text, "  {key}: |\n    {}", value.replace('\n', "\n    ")),
+            };
+        }
+    };
+    print("ConfigMap", &publication.name, &publication.index);
+    for (name, shard) in &publication.shards {
+        let revealed = |(key, pem): (&String, &PrivatePem)| (key.clone(), pem.reveal().to_owned());
+        match shard {
+            Shard::Plain(data) => print("ConfigMap", name, data),
+            Shard::Private(data) => print("Secret", name, &data.iter().map(revealed).collect()),
+        }
+    }
+    for (name, data) in &publication.endpoints {
+        print("ConfigMap", name, data);
+    }
+    text
+}
+
+#[test]
+fn a_reader_with_kubectl_sees_this() {
+    let mut bundle = full();
+    bundle.structure.remove("maps/regex.map");
+    let pem = Content::Private(PrivatePem::new("a chain and a key\n"));
+    bundle.structure.insert("certs/a.pem".into(), pem);
+    let (order, text) = (Order::Any, lines(2));
+    let table = Content::Table(Table { order, text });
+    bundle.structure.insert("maps/routes.map".into(), table);
+    bundle.pools.retain(|name, _| *name == upstream(3));
+    let shown = shown(&published(&Bundle {
+        origins: bundle.origins[..1].to_vec(),
+        ..bundle
+    }));
+    assert_eq!(shown, KUBECTL, "\n{shown}");
+}
+
+const KUBECTL: &str = include_str!("kubectl.txt");
 
 /// What a newer version might have written: more keys, fields, words and kinds of object.
 fn newer(bundle: &Bundle) -> Publication {

@@ -116,3 +116,43 @@ fn shards_are_about_as_large_as_they_aim_at() {
     assert!((12 << 10..24 << 10).contains(&mean), "{mean}: {sizes:?}");
     assert!(sizes.iter().all(|bytes| *bytes <= 66 << 10), "{sizes:?}");
 }
+
+#[test]
+fn endpoints_written_ahead_serve_the_index_before_and_the_one_after() {
+    let old = full();
+    let mut new = old.clone();
+    new.pools.remove(&upstream(7));
+    let added = Pool {
+        endpoints: vec![endpoint(1)],
+        name: None,
+        section: None,
+    };
+    new.pools.insert(upstream(1000), added);
+    new.origins.retain(|range| range.file != "upstreams.cfg");
+    let standing = published(&old);
+    let ahead = ahead(&new, &installation(), &standing.endpoints);
+    let published = encode(&new, &installation(), &ahead);
+    for (publication, bundle) in [(&standing, old), (&published, new)] {
+        let endpoints = ahead.clone();
+        let between = Publication {
+            endpoints,
+            ..publication.clone()
+        };
+        assert_eq!(decode(&between), Ok(bundle));
+    }
+}
+
+#[test]
+fn while_no_upstream_goes_endpoints_are_written_once() {
+    let mut bundle = full();
+    let standing = published(&bundle).endpoints;
+    bundle
+        .pools
+        .get_mut(&upstream(7))
+        .unwrap()
+        .endpoints
+        .clear();
+    let ahead = ahead(&bundle, &installation(), &standing);
+    assert_eq!(encode(&bundle, &installation(), &ahead).endpoints, ahead);
+    assert_eq!(encode(&bundle, &installation(), &standing).endpoints, ahead);
+}
