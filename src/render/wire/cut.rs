@@ -12,18 +12,14 @@ use crate::render::bundle::{Bundle, Content, Pool, RenderedRange};
 
 use super::parts::Kind;
 
-/// How much goes into a shard, in octets: `aim` on average, half of it at least, four times as much at
-/// most. A file of up to `aim` stays in one piece.
-#[derive(Clone, Copy)]
-pub struct Measure {
-    pub aim: usize,
-}
+/// How much goes into a shard of plain content, in octets: this on average, half of it at least, four
+/// times as much at most. A file of up to this stays in one piece. Small, because one more host changes
+/// a line in each of about five shards.
+pub const PLAIN: usize = 16 << 10;
 
-/// Small, because one more host changes a line in each of about six shards.
-pub const PLAIN: Measure = Measure { aim: 16 << 10 };
-
-/// Larger, because a certificate is in one shard only, and certificates are most of a large bundle.
-pub const PRIVATE: Measure = Measure { aim: 48 << 10 };
+/// The same for private content. Larger, because a certificate is in one shard only, and certificates
+/// are most of a large bundle.
+pub const PRIVATE: usize = 48 << 10;
 
 /// What is never torn apart: a short file, a line of a longer one, or a pool without its endpoints.
 pub struct Piece<'a> {
@@ -61,12 +57,12 @@ impl Piece<'_> {
         self.text.len() + of + origins.sum::<usize>()
     }
 
-    /// True for one in `most / weight` pieces, so that cuts are `most` octets apart whatever the
-    /// pieces are.
-    fn ends_a_shard(&self, most: usize) -> bool {
+    /// True for one in `apart / weight` pieces, so that cuts are about `apart` octets apart, however
+    /// large the pieces are.
+    fn ends_a_shard(&self, apart: usize) -> bool {
         let digest = blake3::hash(self.mark.as_bytes());
         let [a, b, c, d, ..] = *digest.as_bytes();
-        u32::from_le_bytes([a, b, c, d]) as usize % most < self.weight()
+        u32::from_le_bytes([a, b, c, d]) as usize % apart < self.weight()
     }
 }
 
@@ -76,19 +72,19 @@ fn origin_weight(range: &RenderedRange) -> usize {
 }
 
 /// Shares pieces out among shards, in order.
-pub fn cut(pieces: Vec<Piece<'_>>, measure: Measure) -> Vec<Vec<Piece<'_>>> {
-    let least = measure.aim / 2;
+pub fn cut(pieces: Vec<Piece<'_>>, aim: usize) -> Vec<Vec<Piece<'_>>> {
+    let least = aim / 2;
     let mut shards = Vec::new();
     let mut open: Vec<Piece<'_>> = Vec::new();
     let mut filled = 0;
     for piece in pieces {
         let weight = piece.weight();
-        if !open.is_empty() && filled + weight > 4 * measure.aim {
+        if !open.is_empty() && filled + weight > 4 * aim {
             shards.push(std::mem::take(&mut open));
             filled = 0;
         }
         filled += weight;
-        let ends = filled >= least && piece.ends_a_shard(measure.aim - least);
+        let ends = filled >= least && piece.ends_a_shard(aim - least);
         open.push(piece);
         if ends {
             shards.push(std::mem::take(&mut open));
@@ -166,10 +162,10 @@ fn of_file<'a>(
     name: &'a str,
     text: &'a str,
     ranges: &[&'a RenderedRange],
-    measure: Measure,
+    aim: usize,
 ) -> Vec<Piece<'a>> {
     let weight: usize = ranges.iter().map(|range| origin_weight(range)).sum();
-    if text.len() + weight <= measure.aim || text.is_empty() {
+    if text.len() + weight <= aim || text.is_empty() {
         return vec![Piece {
             of,
             text,
@@ -184,7 +180,7 @@ fn of_file<'a>(
         let starts = rest.partition_point(|range| range.first <= before + 1);
         let (mut here, later) = rest.split_at(starts);
         rest = later;
-        for text in bites(line, 2 * measure.aim) {
+        for text in bites(line, 2 * aim) {
             pieces.push(Piece {
                 of,
                 text,

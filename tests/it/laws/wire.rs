@@ -144,5 +144,4 @@ fn one_more_ingress_among_2000_rewrites_a_few_small_shards() {
             assert_eq!(private(&new), private(&old));
         }
     }
-    println!("{words}");
 }
