@@ -37,3 +37,9 @@ pub const GENERATED_LABEL: &str = "vigie.dev/generated";
 
 /// Label that tells which installation of Vigie wrote an object.
 pub const INSTANCE_LABEL: &str = "vigie.dev/instance";
+
+/// Label that tells for which proxy an object of a publication is: `nginx` or `haproxy`.
+pub const PROXY_LABEL: &str = "vigie.dev/proxy";
+
+/// Label that tells what an object of a publication is: `index`, `shard` or `endpoints`.
+pub const PART_LABEL: &str = "vigie.dev/part";

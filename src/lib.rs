@@ -32,8 +32,10 @@
 //! 5. A refused configuration is never loaded; the running one stays. The object that the proxy's words
 //!    lead to is set aside (`translate::Quarantine`), and everyone else's change goes through.
 //! 6. What guards access and cannot be honoured closes its route with 503.
-//! 7. Private keys live in `model::PrivatePem` and in files that only the proxy reads: never in logs,
-//!    debug output or status.
+//! 7. Private keys live in `model::PrivatePem`, in Secrets and in files that only the proxy reads: never
+//!    in ConfigMaps, logs, debug output or status.
+//! 8. A bundle comes out of the cluster as it went in, or not at all (`render::wire`); one more host
+//!    rewrites a few small objects, and an endpoint one.
 //!
 //! # Words
 //!
@@ -42,7 +44,8 @@
 //! what the model is made of. *Backend*: the reference that a user wrote. *Origin*: the object and
 //! field something comes from. *Finding* (`Diagnostic`): what is wrong, where, and how to mend it.
 //! *Conflict*: two objects claim one host and path; the oldest has it. *Bundle*: what one proxy gets.
-//! *Revision*: the digest that names its structure. *Load*: the agent takes a bundle into the proxy, by
+//! *Revision*: the digest that names its structure. *Shard*: an object of the cluster that holds a part
+//! of a bundle's structure; the *index* names them all. *Load*: the agent takes a bundle into the proxy, by
 //! *live update* or by *reload*.
 
 // The pure half.

@@ -4,6 +4,8 @@
 //! What a proxy or its version cannot express is found by [`unsupported`], as a finding on the
 //! object that asked for it; it is never left out in silence.
 //!
+//! [`wire`] is how a bundle travels: as objects of the cluster, and back.
+//!
 //! Why no trait: there are two proxies; a `match` says so and keeps the reader on the road.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
@@ -12,6 +14,7 @@ pub mod bundle;
 pub mod capabilities;
 pub mod haproxy;
 pub mod nginx;
+pub mod wire;
 
 use std::net::SocketAddr;
 

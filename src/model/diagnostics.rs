@@ -14,7 +14,7 @@ pub mod settings;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::names::printable;
 
@@ -31,7 +31,7 @@ pub enum Severity {
 }
 
 /// The kinds of object that a finding can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Kind {
     Ingress,
     IngressClass,

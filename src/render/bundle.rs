@@ -14,7 +14,8 @@ use crate::model::diagnostics::Origin;
 use crate::model::names::{DnsName, UpstreamName};
 use crate::model::{Endpoint, PrivatePem};
 
-/// Raised when an older agent could not read a bundle.
+/// The format of what is written here, raised with every change of it. What an older or a newer agent
+/// reads is said in [`wire`](super::wire).
 pub const FORMAT: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ pub struct Bundle {
     pub proxy: ProxyKind,
     pub structure: BTreeMap<FileName, Content>,
     pub pools: BTreeMap<UpstreamName, Pool>,
-    /// Where a refusal of the proxy leads to, by file and line.
+    /// Where a refusal of the proxy leads to, sorted by file and line.
     pub origins: Vec<RenderedRange>,
 }
 
@@ -60,7 +61,8 @@ pub enum Content {
     Text(String),
     /// What a proxy may take line by line as it runs.
     Table(Table),
-    /// Every pool that has a section, by name: the section's head, then a line for each endpoint.
+    /// Every pool that has a section, by name: the section's head, then a line for each endpoint. A
+    /// bundle has one such file at most.
     Pools,
     /// Chain and key; goes to a Secret and a file that only the proxy reads.
     Private(PrivatePem),
@@ -96,11 +98,19 @@ pub struct Pool {
 /// How a pool stands in a file: a line `head`, and for each endpoint a line
 /// `<before><name> <address:port><after>`. The name is made of the address and the port, so that an
 /// endpoint keeps it whatever stands beside it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
     pub head: String,
     pub before: String,
     pub after: String,
+}
+
+impl Pool {
+    /// Lines that it takes in a file while it is empty.
+    pub fn head_lines(&self) -> usize {
+        let head = self.section.as_ref().map(|section| &section.head);
+        head.map_or(0, |head| head.matches('\n').count() + 1)
+    }
 }
 
 impl Section {
@@ -122,7 +132,7 @@ pub fn endpoint_name(endpoint: &Endpoint) -> String {
 
 /// Lines of a file that one object asked for; lines count from 1, in the file as it is on disk when
 /// every pool is empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RenderedRange {
     pub file: FileName,
     pub first: usize,

@@ -81,6 +81,7 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
     structure.extend(certificate_files(model));
     origins.extend(certificates.origins);
     origins.extend(upstreams.origins);
+    origins.sort();
 
     let mut bundle = Bundle {
         format: bundle::FORMAT,

@@ -4,6 +4,7 @@
 mod again;
 mod hostile;
 mod others;
+mod wire;
 
 use std::sync::Arc;
 

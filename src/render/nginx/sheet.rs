@@ -89,6 +89,7 @@ impl Sheets {
                 files.insert(file, Content::Text(sheet.text));
             }
         }
+        origins.sort();
         (files, origins)
     }
 }
