@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +52,7 @@ pub struct Bundle {
     pub structure: BTreeMap<FileName, Content>,
     pub pools: BTreeMap<UpstreamName, Pool>,
     /// Where a refusal of the proxy leads to, by file and line.
-    pub origins: Vec<RenderedRange>,
+    pub origins: Arc<[RenderedRange]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
