@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 use crate::model::names::{DnsName, UpstreamName};
 use crate::model::{Endpoint, PrivatePem};
@@ -27,7 +28,7 @@ pub struct Plan {
     /// Endpoints of pools that stay.
     pub endpoints: Vec<PoolChange>,
     /// Where lines come from, if that differs; no proxy sees it.
-    pub origins: Option<Vec<RenderedRange>>,
+    pub origins: Option<Arc<[RenderedRange]>>,
 }
 
 /// A part of the structure in its new form; None where it went.

@@ -111,7 +111,7 @@ fn ranges(bundle: &Bundle) -> BTreeMap<String, Vec<String>> {
         .for_each(|pool| pool.endpoints.clear());
     let files = empty.files();
     let mut ranges: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for range in &bundle.origins {
+    for range in bundle.origins.iter() {
         if &*range.origin.object.namespace != "untouched" {
             continue;
         }

@@ -203,12 +203,13 @@ mod tests {
                 ("07.conf".into(), text("x\ny\n")),
             ]),
             pools: BTreeMap::from([pool("api"), pool("web")]),
-            origins: vec![
+            origins: [
                 range("haproxy.cfg", 1, 1, "a"),
                 range("haproxy.cfg", 2, 2, "b"),
                 range("hosts/07.conf", 1, 2, "c"),
                 range("hosts/07.conf", 2, 2, "d"),
-            ],
+            ]
+            .into(),
         }
     }
 

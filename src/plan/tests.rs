@@ -69,7 +69,7 @@ fn bundle() -> impl Strategy<Value = Bundle> {
             proxy,
             structure,
             pools,
-            origins,
+            origins: origins.into(),
         },
     )
 }
@@ -115,7 +115,7 @@ fn small() -> Bundle {
                 section: None,
             },
         )]),
-        origins: Vec::new(),
+        origins: Vec::new().into(),
     }
 }
 

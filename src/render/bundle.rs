@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,8 +52,9 @@ pub struct Bundle {
     pub proxy: ProxyKind,
     pub structure: BTreeMap<FileName, Content>,
     pub pools: BTreeMap<UpstreamName, Pool>,
-    /// Where a refusal of the proxy leads to, sorted by file and line.
-    pub origins: Vec<RenderedRange>,
+    /// Where a refusal of the proxy leads to, sorted by file and line. Shared with the plans that
+    /// lead here.
+    pub origins: Arc<[RenderedRange]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

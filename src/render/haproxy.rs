@@ -88,7 +88,7 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
         proxy: ProxyKind::Haproxy,
         structure,
         pools: upstreams.pools,
-        origins,
+        origins: origins.into(),
     };
     let text = format!("{REVISION_KEY} {}\n", bundle.revision());
     let table = Content::Table(Table {

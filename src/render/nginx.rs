@@ -58,7 +58,7 @@ pub fn render(model: &Model, _capabilities: &Capabilities, placement: &Placement
         proxy: ProxyKind::Nginx,
         structure,
         pools: upstreams::pools(model),
-        origins,
+        origins: origins.into(),
     };
     stamp(&mut bundle);
     bundle

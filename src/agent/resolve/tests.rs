@@ -15,7 +15,7 @@ fn bundle() -> Arc<Bundle> {
         proxy: ProxyKind::Nginx,
         structure: BTreeMap::new(),
         pools: BTreeMap::from([(UpstreamName::new("default", "db", "5432", "http"), pool)]),
-        origins: Vec::new(),
+        origins: Vec::new().into(),
     };
     bundle.into()
 }

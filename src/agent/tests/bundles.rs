@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::model::Endpoint;
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
@@ -126,7 +127,7 @@ frontend all
             ..pool(&[])
         },
     );
-    bundle.origins[0].file = "haproxy.cfg".into();
+    Arc::make_mut(&mut bundle.origins)[0].file = "haproxy.cfg".into();
     bundle
 }
 
@@ -136,12 +137,12 @@ fn bundle(proxy: ProxyKind, host: &str, lines: String, conf: String, name: &str)
         proxy,
         structure: BTreeMap::from([(name.into(), text(conf)), (host.into(), text(lines))]),
         pools: BTreeMap::from([(upstream(), pool(&[]))]),
-        origins: vec![RenderedRange {
+        origins: Arc::new([RenderedRange {
             file: host.into(),
             first: 1,
             last: 1,
             origin: web(),
-        }],
+        }]),
     }
 }
 

@@ -328,7 +328,7 @@ fn origins_lead_to_their_lines() {
         .values_mut()
         .for_each(|pool| pool.endpoints.clear());
     let files = bundle.files();
-    for range in &bundle.origins {
+    for range in bundle.origins.iter() {
         let Some(FileText::Public(text)) = files.get(range.file.as_str()) else {
             panic!("{range:?}");
         };

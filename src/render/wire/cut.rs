@@ -144,7 +144,7 @@ struct Origins<'a>(BTreeMap<&'a str, Vec<&'a RenderedRange>>);
 impl<'a> Origins<'a> {
     fn of(bundle: &'a Bundle) -> Self {
         let mut files: BTreeMap<&str, Vec<&RenderedRange>> = BTreeMap::new();
-        for range in &bundle.origins {
+        for range in bundle.origins.iter() {
             files.entry(&range.file).or_default().push(range);
         }
         files.values_mut().for_each(|ranges| ranges.sort());

@@ -243,7 +243,7 @@ impl Reader {
             proxy: index.proxy,
             structure: self.files.into_iter().map(content).collect(),
             pools,
-            origins: self.origins,
+            origins: self.origins.into(),
         })
     }
 }

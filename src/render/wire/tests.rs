@@ -116,21 +116,21 @@ pub fn bundle() -> impl Strategy<Value = Bundle> {
             if sections {
                 structure.insert("upstreams.cfg".into(), Content::Pools);
             }
-            let origins = Vec::new();
             let mut bundle = Bundle {
                 format,
                 proxy,
                 structure,
                 pools,
-                origins,
+                origins: Vec::new().into(),
             };
             let counts = line_counts(&bundle);
             let range = |(file, at): (usize, _)| {
                 let (file, lines) = counts.get(file % counts.len().max(1))?;
                 Some(range(file, *lines, at))
             };
-            bundle.origins = places.into_iter().filter_map(range).collect();
-            bundle.origins.sort();
+            let mut origins: Vec<_> = places.into_iter().filter_map(range).collect();
+            origins.sort();
+            bundle.origins = origins.into();
             bundle
         })
 }

@@ -25,7 +25,7 @@ fn lines(bundle: &Bundle) -> Lines {
     };
     let by_file: BTreeMap<&str, Vec<&str>> = files.keys().map(|name| (*name, text(name))).collect();
     let mut lines = Lines::new();
-    for range in &bundle.origins {
+    for range in bundle.origins.iter() {
         let file = by_file.get(range.file.as_str());
         let found = file.and_then(|file| file.get(range.first - 1..range.last));
         let of_object = lines.entry(range.origin.object.clone()).or_default();

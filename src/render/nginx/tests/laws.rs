@@ -160,7 +160,7 @@ fn every_file_is_named_and_every_name_is_a_file() {
 fn ranges_are_whole_blocks_and_cover_every_server_and_upstream() {
     let bundle = rendered(&one_of_each());
     let texts = texts(&bundle);
-    for range in &bundle.origins {
+    for range in bundle.origins.iter() {
         let lines: Vec<&str> = texts[&range.file].lines().collect();
         let block = lines[range.first - 1..range.last].join("\n");
         assert!(

@@ -41,7 +41,7 @@ fn a_reader_with_kubectl_sees_this() {
     bundle.structure.insert("maps/routes.map".into(), table);
     bundle.pools.retain(|name, _| *name == upstream(3));
     let shown = shown(&published(&Bundle {
-        origins: bundle.origins[..1].to_vec(),
+        origins: bundle.origins[..1].into(),
         ..bundle
     }));
     assert_eq!(shown, KUBECTL, "\n{shown}");

@@ -20,9 +20,11 @@ fn with_line(at: usize) -> Bundle {
     let octets = lines(at).len();
     table.text.insert_str(octets, "new.example.com/ x\n");
     let behind = |r: &&mut RenderedRange| r.file == "maps/routes.map" && r.first > at;
-    for range in bundle.origins.iter_mut().filter(behind) {
+    let mut origins = bundle.origins.to_vec();
+    for range in origins.iter_mut().filter(behind) {
         (range.first, range.last) = (range.first + 1, range.last + 1);
     }
+    bundle.origins = origins.into();
     bundle
 }
 
@@ -128,7 +130,9 @@ fn endpoints_written_ahead_serve_the_index_before_and_the_one_after() {
         section: None,
     };
     new.pools.insert(upstream(1000), added);
-    new.origins.retain(|range| range.file != "upstreams.cfg");
+    let mut origins = new.origins.to_vec();
+    origins.retain(|range| range.file != "upstreams.cfg");
+    new.origins = origins.into();
     let standing = published(&old);
     let ahead = ahead(&new, &installation(), &standing.endpoints);
     let published = encode(&new, &installation(), &ahead);
