@@ -13,6 +13,10 @@ use crate::process::{Cpu, Vigie};
 /// Requests a second.
 const RATE: u32 = 1_000;
 
+/// Hosts that are asked for. The backend has a thread for each connection, and each worker of a proxy
+/// keeps connections to each endpoint.
+const ASKED: usize = 100;
+
 const BETWEEN_CHANGES: Duration = Duration::from_millis(200);
 
 /// Numbers of routes that come and go; none has TLS.
@@ -31,7 +35,7 @@ pub fn storm(proxy: ProxyKind, port: u16, endpoints: usize, time: Duration) {
     let manifests = Manifests::new(routes, port);
     let vigie = Vigie::start(proxy, manifests.path());
     let plain = (0..routes).filter(|number| !number.is_multiple_of(TLS_EVERY));
-    let hosts: Vec<String> = plain.map(host).collect();
+    let hosts: Vec<String> = plain.take(ASKED).map(host).collect();
     println!(
         "\n== {proxy}, {endpoints} endpoints, {RATE} requests a second for {} s: at rest, and with five changes a second",
         time.as_secs()
