@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::backend;
 use crate::support::client::http2::Unary;
@@ -339,7 +340,14 @@ async fn errors_say_what_was_going_on() -> anyhow::Result<()> {
     assert!(tls.contains("(SNI a.example.com)"), "{tls}");
 
     drop(backend);
-    let refused = error(&Target::plain(ports.plain)).await;
+    // Its socket may outlive it for a moment, and takes a connection that nobody answers.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let refused = loop {
+        let error = error(&Target::plain(ports.plain)).await;
+        if error.starts_with("connecting to") || Instant::now() > deadline {
+            break error;
+        }
+    };
     assert!(refused.starts_with("connecting to 127.0.0.1:"), "{refused}");
     assert!(refused.contains("refused"), "{refused}");
     Ok(())
