@@ -6,8 +6,8 @@
 //!
 //! ```text
 //!  source ─► snapshot ─► translate ─► model ─► render ─► bundle ─► agent ─► proxy
-//! (folder)   frozen      one pass,    hosts,   askama    files,    plan,
-//!            objects     findings     routes,  templates endpoints check,
+//! (cluster,  frozen      one pass,    hosts,   askama    files,    plan,
+//! folder)    objects     findings     routes,  templates endpoints check,
 //!                        beside       upstreams          apart     load, prove
 //! ```
 //!
@@ -36,6 +36,9 @@
 //!    in ConfigMaps, logs, debug output or status.
 //! 8. A bundle comes out of the cluster as it went in, or not at all (`render::wire`); one more host
 //!    rewrites a few small objects, and an endpoint one.
+//! 9. Of a cluster nothing is built before every required watch has delivered its first list: what is
+//!    built of half the objects takes routes away. Watches that are not required degrade to a named
+//!    state, and a watch that fails later takes nothing away.
 //!
 //! # Words
 //!

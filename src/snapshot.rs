@@ -12,6 +12,8 @@ use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 
+use crate::api::route_health::RouteHealth;
+
 /// Namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
@@ -39,7 +41,7 @@ pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// All objects that one build reads. Maps and objects are shared with the snapshots that this one was
 /// made from, so that one changed object costs one map.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub ingresses: Arc<BTreeMap<ObjectName, Arc<Ingress>>>,
     pub classes: Arc<BTreeMap<String, Arc<IngressClass>>>,
@@ -47,16 +49,62 @@ pub struct Snapshot {
     /// By the Service that the label names; in each list by the slices' own names.
     pub slices: Arc<BTreeMap<ObjectName, BTreeMap<String, Arc<EndpointSlice>>>>,
     pub secrets: Arc<BTreeMap<ObjectName, Arc<Secret>>>,
+    pub route_healths: Arc<BTreeMap<ObjectName, Arc<RouteHealth>>>,
+}
+
+/// Looks into objects only where they are not shared: snapshots that follow each other are compared
+/// often.
+impl PartialEq for Snapshot {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            ingresses,
+            classes,
+            services,
+            slices,
+            secrets,
+            route_healths,
+        } = self;
+        let same_slices = || {
+            let all = slices.iter().zip(other.slices.iter());
+            slices.len() == other.slices.len()
+                && all
+                    .clone()
+                    .all(|((a, of_a), (b, of_b))| a == b && same_entries(of_a, of_b))
+        };
+        same(ingresses, &other.ingresses)
+            && same(classes, &other.classes)
+            && same(services, &other.services)
+            && (Arc::ptr_eq(slices, &other.slices) || same_slices())
+            && same(secrets, &other.secrets)
+            && same(route_healths, &other.route_healths)
+    }
+}
+
+fn same<K: PartialEq, V: PartialEq>(
+    a: &Arc<BTreeMap<K, Arc<V>>>,
+    b: &Arc<BTreeMap<K, Arc<V>>>,
+) -> bool {
+    Arc::ptr_eq(a, b) || same_entries(a, b)
+}
+
+fn same_entries<K: PartialEq, V: PartialEq>(
+    a: &BTreeMap<K, Arc<V>>,
+    b: &BTreeMap<K, Arc<V>>,
+) -> bool {
+    let same = |a: &Arc<V>, b: &Arc<V>| Arc::ptr_eq(a, b) || a == b;
+    let mut pairs = a.iter().zip(b);
+    a.len() == b.len() && pairs.all(|((a, of_a), (b, of_b))| a == b && same(of_a, of_b))
 }
 
 /// An object of any kind that a snapshot holds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Object {
     Ingress(Arc<Ingress>),
     Class(Arc<IngressClass>),
     Service(Arc<Service>),
     Slice(Arc<EndpointSlice>),
     Secret(Arc<Secret>),
+    RouteHealth(Arc<RouteHealth>),
 }
 
 impl Snapshot {
@@ -102,6 +150,9 @@ impl Snapshot {
             Object::Secret(object) => {
                 Arc::make_mut(&mut self.secrets).insert(named(&object.metadata), object);
             }
+            Object::RouteHealth(object) => {
+                Arc::make_mut(&mut self.route_healths).insert(named(&object.metadata), object);
+            }
         }
     }
 
@@ -120,6 +171,9 @@ impl Snapshot {
             Object::Slice(object) => self.remove_slice(object),
             Object::Secret(object) => {
                 Arc::make_mut(&mut self.secrets).remove(&named(&object.metadata));
+            }
+            Object::RouteHealth(object) => {
+                Arc::make_mut(&mut self.route_healths).remove(&named(&object.metadata));
             }
         }
     }

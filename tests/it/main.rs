@@ -9,6 +9,7 @@ mod serve;
 
 mod architecture;
 mod change;
+mod cluster_source;
 mod explain;
 mod follow;
 mod golden;

@@ -1,0 +1,218 @@
+//! All that the watches have delivered, as the snapshot that will be handed over next. Pure.
+
+use k8s_openapi::api::core::v1::Secret;
+
+use crate::model::diagnostics::Kind;
+use crate::snapshot::{Object, ObjectName, Snapshot};
+
+use super::index::{Change, Index};
+use super::kept::Read;
+use super::secrets::Secrets;
+use super::stream::{Message, Said};
+use super::watches::{WatchName, WatchState, Watches};
+
+/// Objects that have not changed stay the same `Arc` from one snapshot to the next.
+#[derive(Debug)]
+pub struct Store {
+    /// By the number of the watch.
+    sources: Vec<Source>,
+    secrets: Secrets,
+    /// References have changed, or what is known of Secrets.
+    unasked: bool,
+    pub snapshot: Snapshot,
+    pub watches: Watches,
+}
+
+#[derive(Debug)]
+struct Source {
+    name: WatchName,
+    index: Index,
+}
+
+impl Source {
+    fn covers(&self, name: &ObjectName) -> bool {
+        let only = self.name.namespace.as_ref();
+        only.is_none_or(|namespace| *namespace == name.namespace)
+    }
+}
+
+impl Store {
+    /// For watches, and whether each is required; their numbers are their places.
+    pub fn new(watches: Vec<(WatchName, bool)>, secrets: Secrets) -> Self {
+        let mut table = Watches::default();
+        let mut sources = Vec::new();
+        for (name, required) in watches {
+            table.add(name.clone(), required);
+            let index = Index::default();
+            sources.push(Source { name, index });
+        }
+        Self {
+            sources,
+            secrets,
+            unasked: false,
+            snapshot: Snapshot::default(),
+            watches: table,
+        }
+    }
+
+    /// Takes what a watch says; whether the snapshot is another one by it.
+    pub fn take(&mut self, message: Message) -> bool {
+        let Message { watch, said } = message;
+        self.note(watch, &said);
+        let changes = match said {
+            Said::ListBegins => {
+                self.list_begins(watch);
+                Vec::new()
+            }
+            Said::ListEnds => self.list_ends(watch),
+            Said::Listed(read) | Said::Changed(read) => {
+                self.secrets_told(watch, &read.name);
+                Vec::from_iter(self.put(watch, read))
+            }
+            Said::Gone(name) => {
+                self.secrets_told(watch, &name);
+                Vec::from_iter(self.sources[watch].index.remove(&name))
+            }
+            Said::LookedUp(name, found) => Vec::from_iter(self.looked_up(watch, &name, found)),
+            Said::Failed(_) | Said::Calm => Vec::new(),
+        };
+        let changed = !changes.is_empty();
+        for change in changes {
+            self.apply(change);
+        }
+        self.note_unreadable(watch);
+        changed
+    }
+
+    /// Secrets to look up by themselves, each with the number of its watch; each is given once.
+    pub fn look_ups(&mut self) -> Vec<(usize, ObjectName)> {
+        if !self.watches.listed(Kind::Secret) || !std::mem::take(&mut self.unasked) {
+            return Vec::new();
+        }
+        let sources = &self.sources;
+        let watch_of = |name: &ObjectName| {
+            let covers = |s: &Source| s.name.kind == Kind::Secret && s.covers(name);
+            sources.iter().position(covers)
+        };
+        // What lies in a namespace that is not watched is never there.
+        let known = |name: &ObjectName| {
+            watch_of(name).is_none_or(|watch| sources[watch].index.get(name).is_some())
+        };
+        let names = self.secrets.ask(known);
+        let numbered = names.into_iter().map(|name| Some((watch_of(&name)?, name)));
+        numbered.flatten().collect()
+    }
+
+    fn note(&mut self, watch: usize, said: &Said) {
+        let Some(watch) = self.watches.get_mut(&self.sources[watch].name) else {
+            return;
+        };
+        match said {
+            Said::ListEnds => {
+                watch.listed = true;
+                watch.state = WatchState::Synced;
+            }
+            Said::Failed(state) => watch.state = state.clone(),
+            Said::Changed(_) | Said::Gone(_) | Said::Calm => watch.calm(),
+            Said::ListBegins | Said::Listed(_) | Said::LookedUp(..) => {}
+        }
+    }
+
+    fn note_unreadable(&mut self, watch: usize) {
+        let Source { name, index } = &self.sources[watch];
+        if let Some(watch) = self.watches.get_mut(name)
+            && watch.unreadable != *index.unreadable()
+        {
+            watch.unreadable = index.unreadable().clone();
+        }
+    }
+
+    fn list_begins(&mut self, watch: usize) {
+        let source = &mut self.sources[watch];
+        source.index.begin_list();
+        if source.name.kind == Kind::Secret {
+            self.secrets.list_begins(|name| source.covers(name));
+        }
+    }
+
+    fn list_ends(&mut self, watch: usize) -> Vec<Change> {
+        let source = &mut self.sources[watch];
+        let changes = source.index.end_list();
+        if source.name.kind == Kind::Secret {
+            self.secrets.list_ends(|name| source.covers(name));
+            self.unasked = true;
+        }
+        changes
+    }
+
+    fn secrets_told(&mut self, watch: usize, name: &ObjectName) {
+        if self.sources[watch].name.kind == Kind::Secret {
+            self.secrets.told(name);
+        }
+    }
+
+    fn put(&mut self, watch: usize, read: Read) -> Option<Change> {
+        let index = &mut self.sources[watch].index;
+        match &read.object {
+            Ok(Object::Secret(secret)) if !self.secrets.keeps(&read.name, secret) => {
+                index.remove(&read.name)
+            }
+            _ => index.put(read),
+        }
+    }
+
+    /// An answer that comes during a list may be older than the list.
+    fn looked_up(
+        &mut self,
+        watch: usize,
+        name: &ObjectName,
+        found: Option<Read>,
+    ) -> Option<Change> {
+        if self.sources[watch].index.is_listing() || !self.secrets.answer(name) {
+            return None;
+        }
+        self.put(watch, found?)
+    }
+
+    fn apply(&mut self, change: Change) {
+        let released = match change.before.as_ref().or(change.after.as_ref()) {
+            Some(Object::Ingress(_)) => {
+                self.unasked = true;
+                self.secrets.follow(&change)
+            }
+            _ => Vec::new(),
+        };
+        if let Some(before) = &change.before {
+            self.snapshot.remove(before);
+        }
+        if let Some(after) = change.after {
+            self.snapshot.add(after);
+        }
+        for name in released {
+            self.release(&name);
+        }
+    }
+
+    /// Drops a Secret that nothing refers to any more, as it would be dropped had it come now.
+    fn release(&mut self, name: &ObjectName) {
+        let of_secrets = self.sources.iter_mut();
+        let mut of_secrets = of_secrets.filter(|s| s.name.kind == Kind::Secret && s.covers(name));
+        let Some(source) = of_secrets.next() else {
+            return;
+        };
+        let secrets = &self.secrets;
+        let unwanted = |secret: &Secret| !secrets.keeps(name, secret);
+        if let Some(Object::Secret(secret)) = source.index.get(name)
+            && unwanted(secret)
+            && let Some(Change {
+                before: Some(object),
+                ..
+            }) = source.index.remove(name)
+        {
+            self.snapshot.remove(&object);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
