@@ -1,5 +1,5 @@
 # Few targets; CI calls the same. Everything that is slow to make lies in caches outside the checkout.
-.PHONY: run test check bless proxies crds bench fuzz soak
+.PHONY: run test check bless proxies control-plane crds bench fuzz soak
 
 # Serves examples/hello with both proxies on free ports, with demo backends that answer.
 run: proxies
@@ -7,7 +7,7 @@ run: proxies
 	scripts/demo.sh
 
 # Everything that must hold: what CI calls.
-test: proxies check
+test: proxies control-plane check
 	cargo test --quiet
 	cargo build --quiet --bin vigie --example backend
 	scripts/demo.sh --check
@@ -19,12 +19,16 @@ check:
 	scripts/deny.sh
 
 # Writes the expected files of cases, and generated files, anew.
-bless: proxies
+bless: proxies control-plane
 	BLESS=1 cargo test --quiet
 
 # Puts nginx and HAProxy into a cache outside the checkout.
 proxies:
 	scripts/proxies.sh
+
+# Builds etcd, an API server and the rest of a test cluster into a cache outside the checkout.
+control-plane:
+	scripts/control-plane.sh
 
 crds:
 	cargo run --quiet -- crds > crds/routehealths.yaml

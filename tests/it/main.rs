@@ -5,8 +5,10 @@
 mod support;
 
 mod case;
+mod cluster;
 mod serve;
 
+mod api_server;
 mod architecture;
 mod change;
 mod cluster_source;
