@@ -63,6 +63,7 @@ pub mod explain;
 
 // The shell.
 pub mod source;
+pub mod operator;
 pub mod agent;
 pub mod standalone;
 pub mod cli;

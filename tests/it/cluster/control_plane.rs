@@ -130,7 +130,7 @@ impl ControlPlane {
             "--token-auth-file=tokens.csv".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
-            "--service-account-key-file=accounts.key".to_owned(),
+            "--service-account-key-file=accounts.pub".to_owned(),
             "--service-account-signing-key-file=accounts.key".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
             "--profiling=false".to_owned(),

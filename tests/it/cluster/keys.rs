@@ -17,7 +17,7 @@ const USERS: [(&str, &str); 2] = [
 pub const ADMIN: &str = "admin";
 pub const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
 
-/// Writes ca.crt, server.crt, server.key, accounts.key and tokens.csv.
+/// Writes ca.crt, server.crt, server.key, accounts.key, accounts.pub and tokens.csv.
 pub fn write(directory: &Path, address: IpAddr) {
     let put = |file: &str, text: String| {
         fs::write(directory.join(file), text).expect("a key can be written");
@@ -43,6 +43,7 @@ pub fn write(directory: &Path, address: IpAddr) {
 
     let accounts = KeyPair::generate().expect("a key");
     put("accounts.key", accounts.serialize_pem());
+    put("accounts.pub", accounts.public_key_pem());
     let tokens = USERS.map(|(user, groups)| format!("{user},{user},{user},{groups}\n"));
     put("tokens.csv", tokens.concat());
 }
