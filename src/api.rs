@@ -6,6 +6,7 @@
 //! model, a proxy, a client or a clock: the other rooms translate between these
 //! types and their own.
 
+pub mod report;
 pub mod route_health;
 
 /// API group of everything that Vigie defines.
@@ -41,5 +42,6 @@ pub const INSTANCE_LABEL: &str = "vigie.dev/instance";
 /// Label that tells for which proxy an object of a publication is: `nginx` or `haproxy`.
 pub const PROXY_LABEL: &str = "vigie.dev/proxy";
 
-/// Label that tells what an object of a publication is: `index`, `shard` or `endpoints`.
+/// Label that tells what an object of a publication is: `index`, `shard` or `endpoints`; a `report` is what
+/// an agent says of its proxy.
 pub const PART_LABEL: &str = "vigie.dev/part";

@@ -3,12 +3,16 @@
 
 pub mod options;
 
+mod agent;
+mod connect;
+mod controller;
 mod crds;
 mod explain;
 mod lint;
 mod render;
 mod report;
 mod run;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -29,6 +33,10 @@ struct Cli {
 enum Command {
     /// Serve manifests with a proxy on this machine
     Run(run::RunArgs),
+    /// Watch a cluster, publish configuration and write status
+    Controller(controller::ControllerArgs),
+    /// Load what is published into a proxy beside us, and report
+    Agent(agent::AgentArgs),
     /// Tell what is wrong with manifests, and where
     Lint(lint::LintArgs),
     /// Say which rule takes a URL, why, and what becomes of the request
@@ -44,6 +52,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let code = match cli.command {
         Command::Run(args) => run::run(&args),
+        Command::Controller(args) => controller::run(&args),
+        Command::Agent(args) => agent::run(&args),
         Command::Lint(args) => lint::lint(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Render(args) => render::render(&args),

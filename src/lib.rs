@@ -66,4 +66,7 @@ pub mod source;
 pub mod operator;
 pub mod agent;
 pub mod standalone;
+pub mod server;
+pub mod self_signed;
+pub mod telemetry;
 pub mod cli;

@@ -16,7 +16,7 @@ pub mod haproxy;
 pub mod nginx;
 pub mod wire;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 pub use bundle::{Bundle, ProxyKind};
 use bundle::{Content, FileName, Pool, Section};
@@ -44,6 +44,25 @@ impl Placement {
     /// How many upstreams one resolver address serves: nginx sends all queries of a tick in one
     /// burst, and a socket's default buffer holds about 250 of them.
     pub const UPSTREAMS_PER_RESOLVER: usize = 250;
+
+    /// How many addresses of the agent's DNS so many upstreams need.
+    pub fn resolvers_for(upstreams: usize) -> usize {
+        upstreams.div_ceil(Self::UPSTREAMS_PER_RESOLVER).max(1)
+    }
+
+    /// The same place in a pod, where the agent's DNS listens on loopback: on [`Self::DNS_PORT`] and
+    /// those after it.
+    pub fn with_resolvers(&self, upstreams: usize) -> Self {
+        let ports = (Self::DNS_PORT..).take(Self::resolvers_for(upstreams));
+        let address = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        Self {
+            resolvers: ports.map(address).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The first port that an agent in a pod answers DNS on.
+    pub const DNS_PORT: u16 = 10053;
 
     /// What follows the host in a redirect to https: `:port`, or nothing where it is 443.
     fn https_port(&self) -> String {

@@ -145,8 +145,7 @@ impl Standalone {
     /// Renders a model and has it loaded.
     pub async fn load(&mut self, model: &Model) -> Result<Arc<Bundle>, StandaloneError> {
         if self.capabilities.proxy == ProxyKind::Nginx {
-            let each = Placement::UPSTREAMS_PER_RESOLVER;
-            let needed = model.upstreams.len().div_ceil(each).max(1);
+            let needed = Placement::resolvers_for(model.upstreams.len());
             while self.dns.addresses().len() < needed {
                 let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
                 self.dns.listen(any).await?;

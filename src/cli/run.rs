@@ -1,7 +1,6 @@
 //! `vigie run`: a folder of manifests, served by a proxy of this machine.
 
 mod addresses;
-mod certificate;
 mod table;
 mod teller;
 
@@ -11,14 +10,15 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
+use super::signals::Signals;
 use super::{FINDINGS, GOOD};
 use crate::agent::driver::{Output as ProxyOutput, Stream};
 use crate::agent::{Load, LoadKind};
 use crate::render::bundle::Revision;
+use crate::self_signed::self_signed;
 use crate::snapshot::Snapshot;
 use crate::source::folder::{Folder, Manifests, watch};
 use crate::source::stand_in::{StandIn, stand_in};
@@ -104,7 +104,7 @@ async fn serve(args: &RunArgs) -> anyhow::Result<u8> {
         built: None,
         good: Arc::default(),
         memo: Memo::default(),
-        default_certificate: certificate::self_signed(today())?,
+        default_certificate: self_signed(today())?,
         capabilities: found.capabilities,
     };
     let code = tokio::select! {
@@ -222,27 +222,5 @@ impl Run<'_> {
         self.built = Some((bundle.revision(), quarantine.applied(&snapshot)));
         let aside = quarantine.set_aside_objects().cloned().collect();
         self.teller.built(&model, diagnostics, aside, &self.folder)
-    }
-}
-
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
     }
 }

@@ -55,9 +55,9 @@ mod parts;
 mod read;
 mod sizes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-pub use endpoints::{EndpointsPart, ahead, read_endpoints};
+pub use endpoints::{EndpointsPart, ahead, read_endpoints, write as endpoints};
 pub use names::Installation;
 pub use read::{WireError, decode};
 pub use sizes::{Fill, Limit, Sizes, sizes};
@@ -134,6 +134,32 @@ fn digest<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
         hasher.update(text.as_bytes());
     }
     hasher.finalize().to_hex().chars().take(32).collect()
+}
+
+/// What an index names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// As it stands there; only what decodes is known to have it.
+    pub revision: String,
+    /// Kind and name of each shard.
+    pub shards: BTreeSet<(String, String)>,
+    pub endpoints: BTreeSet<String>,
+}
+
+/// Reads an index alone, to know what else to read.
+pub fn contents(object: &str, index: &Plain) -> Result<Contents, WireError> {
+    let index = Index::read(object, index)?;
+    let shards = index.shards.into_iter();
+    Ok(Contents {
+        revision: index.revision,
+        shards: shards.map(|entry| (entry.kind, entry.name)).collect(),
+        endpoints: index.endpoints.into_iter().collect(),
+    })
+}
+
+/// Whether a shard holds what its name says.
+pub fn is_intact(name: &str, shard: &Shard) -> bool {
+    name.rsplit('-').next() == Some(&shard.digest())
 }
 
 /// The objects of a bundle. `standing` are the endpoints as the cluster has them, empty at first: what

@@ -12,7 +12,7 @@ use crate::render::bundle::{Bundle, Content, FORMAT, FileName, Order, Pool, Rend
 use super::endpoints::read_endpoints;
 use super::index::{Entry, Index};
 use super::parts::{External, FILES, FilePart, Kind, POOLS, PoolPart};
-use super::{Plain, Publication, Shard};
+use super::{Plain, Publication, Shard, is_intact};
 
 /// Why objects give no bundle. No text of a shard is in it, since a shard may hold keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -126,11 +126,10 @@ fn verify(entry: &Entry, shard: &Shard) -> Result<(), WireError> {
             format!("{} octets", entry.bytes),
         ));
     }
-    let digest = shard.digest();
-    match entry.name.rsplit('-').next() == Some(&digest) {
+    match is_intact(&entry.name, shard) {
         true => Ok(()),
         false => Err(altered(
-            format!("content of digest {digest}"),
+            format!("content of digest {}", shard.digest()),
             "what has the digest at the end of its name".to_owned(),
         )),
     }

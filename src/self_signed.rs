@@ -1,7 +1,6 @@
-//! The certificate that is served where no other fits: made at the start, gone with the run. No
-//! client trusts it; it is there so that handshakes succeed and answers can be seen.
+//! A certificate that is served where no other fits. No client trusts it; it is there so that handshakes
+//! succeed and answers can be seen.
 
-use anyhow::Context;
 use jiff::civil::Date;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, date_time_ymd};
 
@@ -10,7 +9,12 @@ use crate::model::{Certificate, KeyKind, PrivatePem};
 
 const NAME: &str = "vigie default certificate";
 
-pub fn self_signed(today: Date) -> anyhow::Result<Certificate> {
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make the default certificate")]
+pub struct SelfSignedError(#[from] rcgen::Error);
+
+/// A certificate of a new key, good for a year.
+pub fn self_signed(today: Date) -> Result<Certificate, SelfSignedError> {
     let not_after = today.saturating_add(jiff::Span::new().years(1));
     let moment =
         |date: Date| date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
@@ -19,9 +23,8 @@ pub fn self_signed(today: Date) -> anyhow::Result<Certificate> {
     params.distinguished_name.push(DnType::CommonName, NAME);
     params.not_before = moment(today.saturating_sub(jiff::Span::new().days(1)));
     params.not_after = moment(not_after);
-    let failed = "cannot make the default certificate";
-    let key = KeyPair::generate().context(failed)?;
-    let certificate = params.self_signed(&key).context(failed)?;
+    let key = KeyPair::generate()?;
+    let certificate = params.self_signed(&key)?;
     let pem = certificate.pem() + &key.serialize_pem();
     let object = ObjectRef::new(Kind::Option, "", "default-certificate");
     Ok(Certificate {

@@ -1,0 +1,125 @@
+#!/usr/bin/env bash
+# Starts a real control plane (etcd, API server), a controller and an agent for each proxy, each agent in
+# a network namespace of its own as a pod is, applies examples/cluster, and shows what a user then sees.
+# With --check it compares, ends, and leaves nothing; without, all of it runs until Ctrl-C.
+#
+# Everything lives in namespaces for network, mounts and processes that end with this script. It needs
+# root, and the programs that it names where they are missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+die() { echo "cluster-demo: $*" >&2; exit 1; }
+for program in ip openssl kubectl curl unshare; do
+  command -v "$program" >/dev/null || die "missing on this machine: $program"
+done
+((EUID == 0)) || die "it makes networks of its own, which takes root: run it as root"
+
+# Alone in a world of our own, as its first process: the kernel ends the others with it.
+if [[ -z "${IN_NAMESPACE-}" ]]; then
+  programs=$(scripts/control-plane.sh)
+  export IN_NAMESPACE=1 programs
+  exec unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private "$0" "$@"
+fi
+
+target=${CARGO_TARGET_DIR:-target}/debug
+work=$(mktemp -d)
+cleanup() {
+  trap - EXIT
+  kill -- $(jobs -p) 2>/dev/null || true
+  wait 2>/dev/null || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 0' INT TERM
+
+# until_true SECONDS WHAT COMMAND…: waits for a command to succeed.
+until_true() {
+  local seconds=$1 what=$2
+  shift 2
+  for _ in $(seq $((seconds * 10))); do
+    "$@" >/dev/null 2>&1 && return
+    read -rt 0.1 <> <(:) || true
+  done
+  tail -n 15 "$work"/*.log >&2
+  die "$what: not within $seconds s"
+}
+
+# ── a network in which every address of 10.77.0.0/16 is local, and pods of 10.78.0.0/16 on a bridge ──
+ip link set lo up
+ip address add 10.77.0.1/16 dev lo
+ip link add pods type bridge
+ip address add 10.78.0.1/16 dev pods
+ip link set pods up
+mount -t tmpfs tmpfs /run
+# pod NAME ADDRESS: a network namespace of its own.
+pod() {
+  ip netns add "$1"
+  ip link add "$1" type veth peer name eth0 netns "$1"
+  ip link set "$1" master pods up
+  ip -n "$1" link set lo up
+  ip -n "$1" address add "$2/16" dev eth0
+  ip -n "$1" link set eth0 up
+  ip -n "$1" route add default via 10.78.0.1
+}
+
+# ── the control plane ──
+cd "$work"
+openssl genrsa -out accounts.key 2048 2>/dev/null
+openssl rsa -in accounts.key -pubout -out accounts.pub 2>/dev/null
+echo 'admin,admin,admin,system:masters' >tokens.csv
+"$programs/etcd" --data-dir etcd --unsafe-no-fsync --log-level error \
+  --listen-client-urls http://10.77.0.1:2379 --advertise-client-urls http://10.77.0.1:2379 \
+  --listen-peer-urls http://10.77.0.1:2380 >etcd.log 2>&1 &
+"$programs/kube-apiserver" --etcd-servers http://10.77.0.1:2379 --cert-dir certificates \
+  --bind-address 10.77.0.1 --advertise-address 10.77.0.1 --secure-port 6443 \
+  --token-auth-file tokens.csv --authorization-mode RBAC \
+  --service-account-issuer https://kubernetes.default.svc --service-account-key-file accounts.pub \
+  --service-account-signing-key-file accounts.key --service-cluster-ip-range 10.96.0.0/16 \
+  --disable-admission-plugins ServiceAccount >api-server.log 2>&1 &
+export KUBECONFIG=$work/kubeconfig
+kubectl config set-cluster demo --server https://10.77.0.1:6443 --insecure-skip-tls-verify >/dev/null
+kubectl config set-credentials admin --token admin >/dev/null
+kubectl config set-context demo --cluster demo --user admin --namespace vigie >/dev/null
+kubectl config use-context demo >/dev/null
+until_true 60 'the API server' kubectl get --raw /readyz
+cd - >/dev/null
+kubectl create namespace vigie >/dev/null
+
+# ── Vigie ──
+kubectl apply -f crds >/dev/null
+"$target/vigie" controller --proxy nginx --proxy haproxy --publish-address 192.0.2.10 \
+  --listen 10.77.0.1:10254 >"$work/controller.log" 2>&1 &
+for proxy in nginx haproxy; do
+  pod "$proxy" "$([ "$proxy" = nginx ] && echo 10.78.0.10 || echo 10.78.0.11)"
+  ip netns exec "$proxy" "$target/vigie" agent --proxy "$proxy" --pod-name "$proxy" \
+    --directory "/run/vigie-$proxy" --grace 1 >"$work/$proxy.log" 2>&1 &
+done
+"$target/examples/backend" --name demo --listen 10.77.1.1:8000 --listen 10.77.1.2:8000 \
+  >"$work/backend.log" 2>&1 &
+
+# ── what a user does, and sees ──
+kubectl apply -f examples/cluster
+"$target/vigie" wait ingress/stdelval --namespace default --timeout 60
+printf '\n$ kubectl get ingress,routehealth\n'
+kubectl get ingress,routehealth --namespace default
+failed=0
+# ask PROXY ADDRESS PATH STATUS
+ask() {
+  printf '\n$ curl -H "Host: shop.example.com" http://%s:8080%s   # %s\n' "$2" "$3" "$1"
+  local status
+  status=$(curl --silent --max-time 5 -o "$work/answer" -w '%{http_code}' \
+    -H 'Host: shop.example.com' "http://$2:8080$3")
+  head -c 300 "$work/answer"
+  printf '\n%s\n' "$status"
+  [ "$status" = "$4" ] || { echo "but that was to be $4"; failed=1; }
+}
+for proxy in nginx haproxy; do
+  address=$([ "$proxy" = nginx ] && echo 10.78.0.10 || echo 10.78.0.11)
+  ask "$proxy" "$address" /stdelval/items 200
+  ask "$proxy" "$address" /broken 503
+done
+printf '\n$ vigie status\n'
+"$target/vigie" status --namespace vigie || true
+[ "${1-}" = --check ] && exit "$failed"
+printf '\nAll of it runs until Ctrl-C; in another shell: nsenter --net --mount --target %s\n' "$$"
+sleep infinity & wait $!

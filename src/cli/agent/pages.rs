@@ -1,0 +1,151 @@
+//! What an agent shows of itself: whether its proxy serves, and its metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+
+use crate::agent::serve::{State, View};
+use crate::server::{Pages, Task, TaskState};
+use crate::telemetry::Metrics;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfReason {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfOutcome {
+    outcome: String,
+}
+
+/// What is looked up when metrics are asked for.
+#[derive(Clone, Default)]
+struct Looked {
+    reloads: Family<OfReason, Gauge>,
+    loads: Family<OfOutcome, Gauge>,
+    load_seconds: Gauge<f64, AtomicU64>,
+    age_seconds: Gauge<f64, AtomicU64>,
+    current: Gauge,
+    refusing: Gauge,
+    draining: Gauge,
+    watching: Gauge,
+}
+
+pub fn pages(view: View, metrics: Metrics) -> Pages {
+    let looked = Looked::default();
+    metrics.register(|registry| {
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "The version that runs", build);
+        let help = "Reloads of the proxy since the start, by what forced them";
+        registry.register("reloads", help, looked.reloads.clone());
+        let help = "What became of bundles, since the start";
+        registry.register("loads", help, looked.loads.clone());
+        let help = "What the latest load took, in seconds";
+        registry.register("load_seconds", help, looked.load_seconds.clone());
+        let help = "For how long the proxy has run the same structure, in seconds";
+        registry.register(
+            "configuration_age_seconds",
+            help,
+            looked.age_seconds.clone(),
+        );
+        let help = "Whether the proxy runs the newest that was published";
+        registry.register("current", help, looked.current.clone());
+        let help = "Whether the proxy refuses what is published";
+        registry.register("refusing", help, looked.refusing.clone());
+        let help = "Workers of earlier configurations that still finish their requests";
+        registry.register("draining_workers", help, looked.draining.clone());
+        let help = "Whether what is published can be read";
+        registry.register("following", help, looked.watching.clone());
+    });
+    let for_tasks = view.clone();
+    Pages {
+        tasks: Arc::new(move || tasks(&for_tasks)),
+        metrics,
+        refresh: Arc::new(move || looked.refresh(&view)),
+        model: None,
+    }
+}
+
+fn tasks(view: &View) -> Vec<Task> {
+    let state = view.state.borrow();
+    let followed = view.followed.borrow();
+    let load = Task {
+        name: "proxy serves".to_owned(),
+        state: match &state.loaded {
+            Some(_) => TaskState::Done,
+            None => TaskState::Pending,
+        },
+        detail: match (&state.loaded, &state.refused) {
+            (Some((revision, _)), _) => revision.to_string(),
+            (None, Some(refused)) => refused.words.clone(),
+            (None, None) => "no bundle yet".to_owned(),
+        },
+    };
+    // What the proxy runs it goes on running without the cluster.
+    let follow = Task {
+        name: "follow what is published".to_owned(),
+        state: match followed.listed && followed.problem.is_none() {
+            true => TaskState::Done,
+            false => TaskState::Degraded,
+        },
+        detail: match (&followed.problem, followed.published) {
+            (Some(problem), _) => problem.clone(),
+            (None, false) => "nothing is published yet".to_owned(),
+            (None, true) => String::new(),
+        },
+    };
+    vec![load, follow]
+}
+
+impl Looked {
+    fn refresh(&self, view: &View) {
+        let state = view.state.borrow();
+        let State {
+            loaded,
+            wanted,
+            refused,
+            counts,
+            draining,
+        } = &*state;
+        for (reason, count) in &counts.reloads {
+            let of = OfReason {
+                reason: reason.clone(),
+            };
+            self.reloads.get_or_create(&of).set(whole(*count));
+        }
+        let outcomes = [
+            ("started", counts.starts),
+            ("live", counts.live),
+            ("reloaded", counts.reloads.values().sum()),
+            ("refused", counts.refused),
+            ("failed", counts.failed),
+            ("proxy_ended", counts.ended),
+        ];
+        for (outcome, count) in outcomes {
+            let of = OfOutcome {
+                outcome: outcome.to_owned(),
+            };
+            self.loads.get_or_create(&of).set(whole(count));
+        }
+        self.load_seconds.set(counts.took.as_secs_f64());
+        let age = loaded.as_ref().map(|(_, since)| since.elapsed());
+        self.age_seconds.set(age.unwrap_or_default().as_secs_f64());
+        let runs = loaded.as_ref().map(|(revision, _)| revision);
+        self.current
+            .set(i64::from(runs.is_some() && runs == wanted.as_ref()));
+        self.refusing.set(i64::from(refused.is_some()));
+        self.draining
+            .set(i64::try_from(*draining).unwrap_or(i64::MAX));
+        let followed = view.followed.borrow();
+        let following = followed.listed && followed.problem.is_none();
+        self.watching.set(i64::from(following));
+    }
+}
+
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

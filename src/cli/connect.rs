@@ -1,0 +1,50 @@
+//! How a command reaches a cluster.
+
+use anyhow::Context;
+use clap::Args;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, Args)]
+pub struct ConnectArgs {
+    /// The file that says where the cluster is and who we are; default: KUBECONFIG, ~/.kube/config, or
+    /// the account of the pod
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// The context in it; default: the current one
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+}
+
+impl ConnectArgs {
+    /// Reads where the cluster is. Nothing is asked of it yet.
+    pub async fn config(&self) -> anyhow::Result<Config> {
+        let options = KubeConfigOptions {
+            context: self.context.clone(),
+            ..KubeConfigOptions::default()
+        };
+        let mut config = match &self.kubeconfig {
+            Some(file) => {
+                let read = Kubeconfig::read_from(file);
+                let read = read.with_context(|| format!("cannot read {}", file.display()))?;
+                Config::from_custom_kubeconfig(read, &options).await
+            }
+            None if self.context.is_some() => Config::from_kubeconfig(&options).await,
+            None => return Config::infer().await.context("no cluster is known here"),
+        }
+        .context("no cluster is known here")?;
+        // Whoever waits has a patience of his own, which hidden retries would outlast.
+        config.default_retry = false;
+        Ok(config)
+    }
+
+    pub async fn client(&self) -> anyhow::Result<Client> {
+        client(self.config().await?)
+    }
+}
+
+pub fn client(config: Config) -> anyhow::Result<Client> {
+    Client::try_from(config).context("cannot make a client for the cluster")
+}

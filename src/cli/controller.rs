@@ -1,0 +1,202 @@
+//! `vigie controller`: the operator of a cluster.
+
+mod pages;
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::{Api, Client};
+
+use super::GOOD;
+use super::connect::{ConnectArgs, client};
+use super::lint::ProxyName;
+use super::options::{BuildOptions, today};
+use super::signals::Signals;
+use crate::operator::{Operator, Settings};
+use crate::render::Placement;
+use crate::render::bundle::ProxyKind;
+use crate::render::wire::Installation;
+use crate::server::serve;
+use crate::source::cluster::{self, Namespaces};
+use crate::telemetry::{self, LogFormat, Metrics};
+
+#[derive(Debug, Args)]
+pub struct ControllerArgs {
+    #[command(flatten)]
+    connect: ConnectArgs,
+
+    /// The name of this installation, first in the names of all that it writes
+    #[arg(long, value_name = "NAME", default_value = "vigie")]
+    installation: Installation,
+
+    /// Our own namespace, where configuration is published; default: that of the pod or the context
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+
+    /// The name of this process among its replicas; default: the name of the machine
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    identity: Option<String>,
+
+    /// The proxies to publish for (repeatable)
+    #[arg(long = "proxy", value_name = "PROXY", default_value = "nginx")]
+    proxies: Vec<ProxyName>,
+
+    /// Lead without asking: only where there is one replica
+    #[arg(long)]
+    no_leader_election: bool,
+
+    /// Watch these namespaces alone, with rights in these only (repeatable)
+    #[arg(long = "namespaces", value_name = "NAMESPACE", value_delimiter = ',')]
+    namespaces: Vec<String>,
+
+    /// Ask for lists as streams, which spares the API server memory (Kubernetes 1.34 or newer)
+    #[arg(long)]
+    streaming_lists: bool,
+
+    /// The port that proxies accept http on
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    http_port: u16,
+
+    /// The port that proxies accept https on
+    #[arg(long, value_name = "PORT", default_value_t = 8443)]
+    https_port: u16,
+
+    /// The port that clients know https by, where a redirect must name it
+    #[arg(long, value_name = "PORT", default_value_t = 443)]
+    public_https_port: u16,
+
+    /// Have proxies listen on IPv6 too
+    #[arg(long)]
+    ipv6: bool,
+
+    /// The ConfigMap of our namespace that owns all that is published, so that it goes with it
+    #[arg(long, value_name = "NAME")]
+    anchor: Option<String>,
+
+    /// Where health and metrics are served
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10254")]
+    listen: SocketAddr,
+
+    /// How log lines look
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    log_format: LogFormat,
+
+    #[command(flatten)]
+    build: BuildOptions,
+}
+
+pub fn run(args: &ControllerArgs) -> anyhow::Result<u8> {
+    if !args.build.backends.is_empty() {
+        bail!("--backend is for manifests; in a cluster, Services have endpoints");
+    }
+    telemetry::log(args.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?;
+    runtime.block_on(operate(args))
+}
+
+async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
+    let mut signals = Signals::new()?;
+    let config = args.connect.config().await?;
+    let namespace = args.namespace.clone();
+    let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+    let client = client(config)?;
+    let settings = Settings {
+        owner: owner(&client, &namespace, args.anchor.as_deref()).await?,
+        installation: args.installation.clone(),
+        namespace,
+        identity: identity(args.identity.clone())?,
+        leader_election: !args.no_leader_election,
+        proxies: proxies(&args.proxies),
+        options: args.build.options(today(), None),
+        placement: placement(args),
+        source: source(args),
+    };
+    let metrics = Metrics::default();
+    tracing::info!(
+        installation = %settings.installation, namespace = settings.namespace,
+        identity = settings.identity, "controller"
+    );
+    let operator = Operator::start(client, settings).await;
+    let pages = pages::pages(operator.view(), metrics);
+    let (address, serving) = serve(args.listen, pages).await?;
+    tracing::info!(%address, "health and metrics");
+    tokio::select! {
+        () = operator.run(signals.any()) => {}
+        () = serving => {}
+    }
+    tracing::info!("stopped");
+    Ok(GOOD)
+}
+
+fn proxies(names: &[ProxyName]) -> Vec<ProxyKind> {
+    let kinds: BTreeSet<ProxyKind> = names.iter().map(|name| (*name).into()).collect();
+    kinds.into_iter().collect()
+}
+
+fn placement(args: &ControllerArgs) -> Placement {
+    let mut anywhere = vec![IpAddr::from(Ipv4Addr::UNSPECIFIED)];
+    if args.ipv6 {
+        anywhere.push(Ipv6Addr::UNSPECIFIED.into());
+    }
+    let on = |port| {
+        anywhere
+            .iter()
+            .map(|address| (*address, port).into())
+            .collect()
+    };
+    Placement {
+        http: on(args.http_port),
+        https: on(args.https_port),
+        https_redirect_port: Some(args.public_https_port),
+        resolvers: Vec::new(),
+    }
+}
+
+fn source(args: &ControllerArgs) -> cluster::Settings {
+    let names: BTreeSet<String> = args.namespaces.iter().cloned().collect();
+    cluster::Settings {
+        namespaces: match names.is_empty() {
+            true => Namespaces::All,
+            false => Namespaces::Only(names),
+        },
+        secrets: args.build.default_certificate.iter().cloned().collect(),
+        streaming_lists: args.streaming_lists,
+        ..cluster::Settings::default()
+    }
+}
+
+fn identity(given: Option<String>) -> anyhow::Result<String> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let name = name.context("cannot tell the name of this machine; give one by --identity")?;
+    Ok(format!("{}-{}", name.trim(), std::process::id()))
+}
+
+async fn owner(
+    client: &Client,
+    namespace: &str,
+    anchor: Option<&str>,
+) -> anyhow::Result<Option<OwnerReference>> {
+    let Some(name) = anchor else {
+        return Ok(None);
+    };
+    let api: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+    let found = api.get(name).await;
+    let found = found.with_context(|| format!("--anchor {name}: no such ConfigMap is read"))?;
+    Ok(Some(OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "ConfigMap".to_owned(),
+        name: name.to_owned(),
+        uid: found.metadata.uid.unwrap_or_default(),
+        ..OwnerReference::default()
+    }))
+}

@@ -1,0 +1,248 @@
+//! What a controller shows of itself: what it waits for, and its metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::model::diagnostics::Severity;
+use crate::operator::View;
+use crate::server::{Pages, Task, TaskState};
+use crate::source::cluster::{Watch, WatchName, WatchState};
+use crate::telemetry::Metrics;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWatch {
+    watch: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfProxy {
+    proxy: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLimit {
+    proxy: String,
+    limit: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFinding {
+    severity: String,
+}
+
+/// What is looked up when metrics are asked for.
+#[derive(Clone, Default)]
+struct Looked {
+    leader: Gauge,
+    synced: Family<OfWatch, Gauge>,
+    unreadable: Family<OfWatch, Gauge>,
+    ingresses: Gauge,
+    findings: Family<OfFinding, Gauge>,
+    builds: Gauge,
+    build_seconds: Gauge<f64, AtomicU64>,
+    proxies: Family<OfProxy, Gauge>,
+    current: Family<OfProxy, Gauge>,
+    refusing: Family<OfProxy, Gauge>,
+    writes: Family<OfProxy, Gauge>,
+    failures: Family<OfProxy, Gauge>,
+    bytes: Family<OfProxy, Gauge>,
+    fills: Family<OfLimit, Gauge>,
+    certificate_expiry: Gauge,
+}
+
+pub fn pages(view: View, metrics: Metrics) -> Pages {
+    let looked = Looked::default();
+    metrics.register(|registry| {
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        let build = prometheus_client::metrics::info::Info::new(version);
+        registry.register("build", "The version that runs", build);
+        registry.register(
+            "leader",
+            "Whether this process leads",
+            looked.leader.clone(),
+        );
+        let help = "Whether a watch is in step with the cluster";
+        registry.register("watch_synced", help, looked.synced.clone());
+        let help = "Objects that cannot be read and are taken as not there";
+        registry.register("unreadable_objects", help, looked.unreadable.clone());
+        let help = "Ingresses that are seen, of any class";
+        registry.register("ingresses", help, looked.ingresses.clone());
+        let help = "What is wrong with objects, by how much it matters";
+        registry.register("findings", help, looked.findings.clone());
+        registry.register("builds", "Builds since the start", looked.builds.clone());
+        let help = "What the latest build took, in seconds";
+        registry.register("build_seconds", help, looked.build_seconds.clone());
+        let help = "Proxies that are alive and report";
+        registry.register("proxies", help, looked.proxies.clone());
+        let help = "Of them, those that run what is published";
+        registry.register("proxies_current", help, looked.current.clone());
+        let help = "Of them, those that refuse what is published";
+        registry.register("proxies_refusing", help, looked.refusing.clone());
+        let help = "Objects written to publish, since the start";
+        registry.register("published_objects", help, looked.writes.clone());
+        let help = "Tries to publish that failed, since the start";
+        registry.register("publish_failures", help, looked.failures.clone());
+        let help = "What a publication takes, in octets";
+        registry.register("published_bytes", help, looked.bytes.clone());
+        let help = "How far the largest object fills a limit, in percent";
+        registry.register("published_fill_percent", help, looked.fills.clone());
+        let help = "When the first certificate in use expires, in seconds since 1970";
+        registry.register(
+            "certificate_expiry_seconds",
+            help,
+            looked.certificate_expiry.clone(),
+        );
+    });
+    let for_tasks = view.clone();
+    let for_model = view.clone();
+    Pages {
+        tasks: Arc::new(move || tasks(&for_tasks)),
+        metrics,
+        refresh: Arc::new(move || looked.refresh(&view)),
+        model: Some(Arc::new(move || model(&for_model))),
+    }
+}
+
+fn tasks(view: &View) -> Vec<Task> {
+    let watches = view.watches.borrow();
+    let task = |(name, watch): (&WatchName, &Watch)| Task {
+        name: format!("watch {name}"),
+        state: match (&watch.state, watch.required && !watch.listed) {
+            (_, true) => TaskState::Pending,
+            (WatchState::Synced, _) => TaskState::Done,
+            _ => TaskState::Degraded,
+        },
+        detail: match &watch.state {
+            WatchState::Synced => String::new(),
+            other => other.to_string(),
+        },
+    };
+    let mut tasks: Vec<Task> = watches.iter().map(task).collect();
+    let built = view.outcome.borrow().is_some();
+    tasks.push(Task {
+        name: "first build".to_owned(),
+        state: if built {
+            TaskState::Done
+        } else {
+            TaskState::Pending
+        },
+        detail: String::new(),
+    });
+    // Whoever follows publishes nothing, and is ready all the same.
+    let leads = *view.leads.borrow();
+    for (proxy, published) in view.published.iter().filter(|_| leads) {
+        let published = published.borrow();
+        tasks.push(Task {
+            name: format!("publish for {proxy}"),
+            state: match (&published.error, &published.revision) {
+                (Some(_), _) => TaskState::Degraded,
+                (None, Some(_)) => TaskState::Done,
+                (None, None) => TaskState::Pending,
+            },
+            detail: published.error.clone().unwrap_or_default(),
+        });
+    }
+    tasks
+}
+
+/// The model as it was built last; keys hide themselves.
+fn model(view: &View) -> String {
+    let outcome = view.outcome.borrow();
+    let model = outcome.as_ref().map(|outcome| &outcome.model);
+    let text = serde_json::to_string_pretty(&model.map(AsRef::as_ref));
+    text.unwrap_or_else(|error| format!("{{\"error\":{:?}}}", error.to_string()))
+}
+
+impl Looked {
+    fn refresh(&self, view: &View) {
+        self.leader.set(i64::from(*view.leads.borrow()));
+        for (name, watch) in view.watches.borrow().iter() {
+            let of = OfWatch {
+                watch: name.to_string(),
+            };
+            let synced = watch.state == WatchState::Synced;
+            self.synced.get_or_create(&of).set(i64::from(synced));
+            let unreadable = self.unreadable.get_or_create(&of);
+            unreadable.set(number(watch.unreadable.len()));
+        }
+        let builds = *view.builds.borrow();
+        self.builds
+            .set(i64::try_from(builds.number).unwrap_or(i64::MAX));
+        self.build_seconds.set(builds.took.as_secs_f64());
+        self.refresh_outcome(view);
+        self.refresh_published(view);
+    }
+
+    fn refresh_outcome(&self, view: &View) {
+        let outcome = view.outcome.borrow();
+        let Some(outcome) = outcome.as_ref() else {
+            return;
+        };
+        self.ingresses.set(number(outcome.snapshot.ingresses.len()));
+        let severities = [
+            (Severity::Error, "error"),
+            (Severity::Warning, "warning"),
+            (Severity::Info, "info"),
+        ];
+        for (severity, name) in severities {
+            let of = OfFinding {
+                severity: name.to_owned(),
+            };
+            let findings = outcome.diagnostics.iter();
+            let these = findings.filter(|finding| finding.severity == severity);
+            self.findings.get_or_create(&of).set(number(these.count()));
+        }
+        let certificates = outcome.model.certificates.values();
+        let first = certificates.map(|certificate| certificate.not_after).min();
+        let moment = first.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
+        self.certificate_expiry
+            .set(moment.map_or(0, |moment| moment.timestamp().as_second()));
+    }
+
+    fn refresh_published(&self, view: &View) {
+        let proxies = view.proxies.borrow().clone();
+        for (kind, published) in &view.published {
+            let published = published.borrow();
+            let of = OfProxy {
+                proxy: kind.to_string(),
+            };
+            let revision = published
+                .revision
+                .as_ref()
+                .map(|revision| revision.as_str());
+            let (mut alive, mut current, mut refusing) = (0, 0, 0);
+            for proxy in proxies.of(*kind) {
+                alive += 1;
+                current += i64::from(revision.is_some() && proxy.revision.as_deref() == revision);
+                refusing += i64::from(proxy.refused.is_some());
+            }
+            self.proxies.get_or_create(&of).set(alive);
+            self.current.get_or_create(&of).set(current);
+            self.refusing.get_or_create(&of).set(refusing);
+            let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            self.writes.get_or_create(&of).set(count(published.writes));
+            self.failures
+                .get_or_create(&of)
+                .set(count(published.failures));
+            let Some(sizes) = &published.sizes else {
+                continue;
+            };
+            self.bytes.get_or_create(&of).set(number(sizes.total));
+            for fill in &sizes.fills {
+                let of = OfLimit {
+                    proxy: kind.to_string(),
+                    limit: fill.limit.as_str().to_owned(),
+                };
+                self.fills.get_or_create(&of).set(number(fill.percent()));
+            }
+        }
+    }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,266 @@
+//! Snapshot → model, findings and a bundle for each proxy, with what is learnt from one build to the
+//! next: certificates that were good, objects that a proxy refused, what the oldest proxy can do.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::civil::Date;
+
+use crate::api::report::RefusedObject;
+use crate::model::Model;
+use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin};
+use crate::render::bundle::{Bundle, ProxyKind, Revision};
+use crate::render::capabilities::Capabilities;
+use crate::render::{Placement, render, unsupported};
+use crate::snapshot::{ObjectName, Snapshot};
+use crate::translate::{Memo, Options, Refused, translate_with};
+
+use super::proxies::{Proxies, Proxy};
+use super::{BuildNumber, Outcome, ProxyState};
+
+/// How many builds are remembered, to know what a proxy runs that is behind.
+const REMEMBERED: usize = 256;
+/// How many of them with their objects, to know what a refusal is about.
+const WITH_OBJECTS: usize = 8;
+
+pub struct Builder {
+    /// The date and the memory in it are those of the latest build.
+    options: Options,
+    placement: Placement,
+    memo: Memo,
+    number: BuildNumber,
+    kinds: BTreeMap<ProxyKind, OfKind>,
+    since: BTreeMap<ObjectName, Since>,
+    /// What `since` was last told as.
+    told: Arc<BTreeMap<ObjectName, BuildNumber>>,
+    objects: VecDeque<(BuildNumber, Arc<Snapshot>)>,
+    /// Refusals that have been learnt from.
+    handled: BTreeSet<(ProxyKind, String)>,
+    latest: Option<Latest>,
+}
+
+struct OfKind {
+    capabilities: Capabilities,
+    revision: Option<Revision>,
+    /// The newest build of each revision, oldest first.
+    builds: VecDeque<(Revision, BuildNumber)>,
+}
+
+/// The generation of an Ingress, and the first build with it.
+#[derive(PartialEq)]
+struct Since {
+    uid: Option<String>,
+    generation: Option<i64>,
+    build: BuildNumber,
+}
+
+struct Latest {
+    snapshot: Arc<Snapshot>,
+    model: Arc<Model>,
+    diagnostics: Arc<[Diagnostic]>,
+}
+
+impl Builder {
+    pub fn new(options: Options, placement: Placement, kinds: &[ProxyKind]) -> Self {
+        let of_kind = |kind: &ProxyKind| {
+            let of_kind = OfKind {
+                capabilities: Capabilities::assumed(*kind),
+                revision: None,
+                builds: VecDeque::new(),
+            };
+            (*kind, of_kind)
+        };
+        Self {
+            options,
+            placement,
+            memo: Memo::default(),
+            number: 0,
+            kinds: kinds.iter().map(of_kind).collect(),
+            since: BTreeMap::new(),
+            told: Arc::default(),
+            objects: VecDeque::new(),
+            handled: BTreeSet::new(),
+            latest: None,
+        }
+    }
+
+    /// Builds a snapshot, and renders it for each kind of proxy.
+    pub fn build(
+        &mut self,
+        snapshot: &Arc<Snapshot>,
+        today: Date,
+    ) -> Vec<(ProxyKind, Arc<Bundle>)> {
+        self.number += 1;
+        self.options.today = today;
+        let translation = translate_with(snapshot, &self.options, &mut self.memo);
+        self.options.memory = translation.memory;
+        let applied = self.options.memory.quarantine.applied(snapshot);
+        self.objects.push_back((self.number, applied));
+        if self.objects.len() > WITH_OBJECTS {
+            self.objects.pop_front();
+        }
+        let mut diagnostics = translation.diagnostics;
+        let mut bundles = Vec::new();
+        for (kind, of_kind) in &mut self.kinds {
+            let capabilities = of_kind.capabilities;
+            diagnostics.extend(unsupported(&translation.model, &capabilities));
+            let placement = self
+                .placement
+                .with_resolvers(translation.model.upstreams.len());
+            let bundle = render(&translation.model, &capabilities, &placement);
+            of_kind.built(bundle.revision(), self.number);
+            bundles.push((*kind, Arc::new(bundle)));
+        }
+        diagnostics.sort();
+        diagnostics.dedup();
+        self.number_generations(snapshot);
+        self.latest = Some(Latest {
+            snapshot: snapshot.clone(),
+            model: Arc::new(translation.model),
+            diagnostics: diagnostics.into(),
+        });
+        bundles
+    }
+
+    /// Learns from what proxies report. Says whether another build is due.
+    pub fn learn(&mut self, proxies: &Proxies) -> bool {
+        let mut due = false;
+        for (kind, of_kind) in &mut self.kinds {
+            if let Some(oldest) = proxies.oldest(*kind)
+                && oldest != of_kind.capabilities
+            {
+                of_kind.capabilities = oldest;
+                due = true;
+            }
+        }
+        for proxy in &proxies.alive {
+            due |= self.learn_of_refusal(proxy);
+        }
+        let all_run = self.kinds.iter().all(|(kind, of_kind)| {
+            let wanted = of_kind.revision.as_ref().map(Revision::as_str);
+            proxies.revisions(*kind).all(|runs| runs == wanted)
+        });
+        if !due && all_run && !proxies.alive.is_empty() {
+            due = self.options.memory.quarantine.loaded();
+        }
+        due
+    }
+
+    /// Only what is wanted now is worth learning from, and that once.
+    fn learn_of_refusal(&mut self, proxy: &Proxy) -> bool {
+        let kind = proxy.capabilities.proxy;
+        let (Some(refused), Some(of_kind)) = (&proxy.refused, self.kinds.get(&kind)) else {
+            return false;
+        };
+        let wanted = of_kind.revision.as_ref().map(Revision::as_str);
+        if wanted != Some(&refused.revision)
+            || !self.handled.insert((kind, refused.revision.clone()))
+        {
+            return false;
+        }
+        let Some((_, snapshot)) = self.objects.back() else {
+            return false;
+        };
+        let runs = proxy.revision.as_deref();
+        let good = runs.and_then(|runs| of_kind.build_of(runs));
+        let good = good.and_then(|build| {
+            let mut objects = self.objects.iter();
+            objects.find(|(number, _)| *number == build)
+        });
+        let good = good
+            .map(|(_, snapshot)| snapshot.clone())
+            .unwrap_or_default();
+        let origin = refused.object.as_ref().and_then(origin);
+        let snapshot = snapshot.clone();
+        self.options.memory.quarantine.refused(&Refused {
+            proxy: &proxy.capabilities.to_string(),
+            words: &refused.words,
+            origin: origin.as_ref(),
+            snapshot: &snapshot,
+            good: &good,
+        })
+    }
+
+    fn number_generations(&mut self, snapshot: &Snapshot) {
+        let mut changed = false;
+        for (name, ingress) in snapshot.ingresses.iter() {
+            let (uid, generation) = (&ingress.metadata.uid, ingress.metadata.generation);
+            let known = self.since.get(name);
+            let same = |known: &Since| known.uid == *uid && known.generation == generation;
+            if !known.is_some_and(same) {
+                let since = Since {
+                    uid: uid.clone(),
+                    generation,
+                    build: self.number,
+                };
+                self.since.insert(name.clone(), since);
+                changed = true;
+            }
+        }
+        if self.since.len() > snapshot.ingresses.len() {
+            let ingresses = &snapshot.ingresses;
+            self.since.retain(|name, _| ingresses.contains_key(name));
+            changed = true;
+        }
+        if changed {
+            let told = self.since.iter();
+            let told = told.map(|(name, since)| (name.clone(), since.build));
+            self.told = Arc::new(told.collect());
+        }
+    }
+
+    /// What status tells of; None before the first build.
+    pub fn outcome(&self, proxies: &Proxies) -> Option<Outcome> {
+        let latest = self.latest.as_ref()?;
+        let state = |proxy: &Proxy| {
+            let of_kind = self.kinds.get(&proxy.capabilities.proxy)?;
+            // Whoever has never run anything does not count yet.
+            let runs = proxy.revision.as_deref()?;
+            let wanted = of_kind.revision.as_ref().map(Revision::as_str);
+            let refused = proxy.refused.as_ref();
+            let refused = refused.filter(|refused| Some(refused.revision.as_str()) == wanted);
+            Some(ProxyState {
+                name: proxy.pod.clone(),
+                capabilities: proxy.capabilities,
+                build: of_kind.build_of(runs),
+                refusal: refused.map(|refused| refused.words.clone()),
+            })
+        };
+        Some(Outcome {
+            snapshot: latest.snapshot.clone(),
+            model: latest.model.clone(),
+            diagnostics: latest.diagnostics.clone(),
+            since: self.told.clone(),
+            proxies: proxies.alive.iter().filter_map(state).collect(),
+        })
+    }
+}
+
+impl OfKind {
+    fn built(&mut self, revision: Revision, number: BuildNumber) {
+        self.builds.retain(|(known, _)| *known != revision);
+        self.builds.push_back((revision.clone(), number));
+        if self.builds.len() > REMEMBERED {
+            self.builds.pop_front();
+        }
+        self.revision = Some(revision);
+    }
+
+    /// The newest build of a revision.
+    fn build_of(&self, revision: &str) -> Option<BuildNumber> {
+        let mut builds = self.builds.iter();
+        let found = builds.find(|(known, _)| known.as_str() == revision);
+        found.map(|(_, number)| *number)
+    }
+}
+
+fn origin(object: &RefusedObject) -> Option<Origin> {
+    let kind = match object.kind.as_str() {
+        "Ingress" => Kind::Ingress,
+        "Service" => Kind::Service,
+        "Secret" => Kind::Secret,
+        _ => return None,
+    };
+    let reference = ObjectRef::new(kind, &object.namespace, &object.name);
+    Some(Origin::new(reference, FieldPath::new(&object.field)))
+}

@@ -1,0 +1,207 @@
+//! One process of an installation leads: the one that holds a Lease. As client-go does it: read,
+//! decide, and replace what was read, so that of two who try at the same moment one is refused; and
+//! whether the holder is gone is judged by our own clock, from the moment that its last renewal was
+//! seen.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use k8s_openapi::jiff::Timestamp;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::telemetry::chain;
+
+/// How long a Lease holds that is not renewed.
+const DURATION: Duration = Duration::from_secs(6);
+/// A holder that could not renew for so long does not lead any more.
+const DEADLINE: Duration = Duration::from_secs(4);
+/// Between two looks at it.
+const RETRY: Duration = Duration::from_secs(1);
+/// Between two renewals.
+const RENEW: Duration = Duration::from_secs(2);
+
+pub struct Election {
+    api: Api<Lease>,
+    namespace: String,
+    name: String,
+    identity: String,
+    /// The state of the Lease that was seen last, and when it was first seen.
+    seen: Option<(Mark, Instant)>,
+}
+
+/// What changes with each renewal.
+type Mark = (Option<String>, Option<Timestamp>);
+
+#[derive(Debug, thiserror::Error)]
+enum LeaseError {
+    #[error(transparent)]
+    Api(#[from] Box<kube::Error>),
+    #[error("no answer in time")]
+    Slow,
+}
+
+impl Election {
+    pub fn new(client: Client, namespace: &str, name: String, identity: String) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            namespace: namespace.to_owned(),
+            name,
+            identity,
+            seen: None,
+        }
+    }
+
+    /// Takes part until `shutdown` ends, and then gives up what it holds, so that another need not
+    /// wait. What is said by `leads` is false before it can be false in the cluster.
+    pub async fn run(mut self, leads: watch::Sender<bool>, shutdown: impl Future<Output = ()>) {
+        tokio::select! {
+            () = shutdown => {}
+            () = self.take_part(&leads) => {}
+        }
+        let led = leads.send_replace(false);
+        if led && let Err(error) = self.release().await {
+            tracing::warn!(error = %chain(&error), "the Lease could not be given up");
+        }
+    }
+
+    async fn take_part(&mut self, leads: &watch::Sender<bool>) {
+        let mut renewed = Instant::now();
+        loop {
+            let begun = Instant::now();
+            let leading = *leads.borrow();
+            let patience = match leading {
+                true => (renewed + DEADLINE).saturating_duration_since(begun),
+                false => DEADLINE,
+            };
+            let holds = match timeout(patience, self.try_once()).await {
+                Ok(holds) => holds,
+                Err(_) => Err(LeaseError::Slow),
+            };
+            let now_leads = match holds {
+                Ok(holds) => {
+                    renewed = begun;
+                    holds
+                }
+                Err(error) => {
+                    tracing::warn!(error = %chain(&error), "the Lease cannot be read or written");
+                    leading && renewed.elapsed() < DEADLINE
+                }
+            };
+            leads.send_if_modified(|leads| {
+                let changed = *leads != now_leads;
+                *leads = now_leads;
+                changed
+            });
+            if leading != now_leads {
+                let identity = &self.identity;
+                tracing::info!(identity, leads = now_leads, "leadership");
+            }
+            let pause = if now_leads && renewed == begun {
+                RENEW
+            } else {
+                RETRY
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// Renews or takes the Lease where it may; says whether it is ours.
+    async fn try_once(&mut self) -> Result<bool, LeaseError> {
+        let Some(lease) = self.api.get_opt(&self.name).await.map_err(Box::new)? else {
+            let fresh = self.ours(
+                ObjectMeta {
+                    name: Some(self.name.clone()),
+                    namespace: Some(self.namespace.clone()),
+                    ..ObjectMeta::default()
+                },
+                None,
+                None,
+            );
+            let made = self.api.create(&PostParams::default(), &fresh).await;
+            return self.outcome(made);
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec
+            .holder_identity
+            .clone()
+            .filter(|holder| !holder.is_empty());
+        let mark = (holder.clone(), spec.renew_time.as_ref().map(|time| time.0));
+        let now = Instant::now();
+        let seen = match &self.seen {
+            Some((known, seen)) if *known == mark => *seen,
+            _ => now,
+        };
+        self.seen = Some((mark, seen));
+        let is_ours = holder.as_deref() == Some(&self.identity);
+        if !is_ours && holder.is_some() && now < seen + DURATION {
+            return Ok(false);
+        }
+        let transitions = match is_ours {
+            true => spec.lease_transitions,
+            false => Some(spec.lease_transitions.unwrap_or(0).saturating_add(1)),
+        };
+        let acquired = spec.acquire_time.filter(|_| is_ours);
+        let renewed = self.ours(lease.metadata, acquired, transitions);
+        let by = PostParams::default();
+        let written = self.api.replace(&self.name, &by, &renewed).await;
+        self.outcome(written)
+    }
+
+    /// Whoever comes second is told so by a conflict.
+    fn outcome(&self, written: kube::Result<Lease>) -> Result<bool, LeaseError> {
+        match written {
+            Ok(_) => Ok(true),
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Err(error) => Err(Box::new(error).into()),
+        }
+    }
+
+    fn ours(
+        &self,
+        metadata: ObjectMeta,
+        acquired: Option<MicroTime>,
+        transitions: Option<i32>,
+    ) -> Lease {
+        let now = MicroTime(Timestamp::now());
+        Lease {
+            metadata,
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.identity.clone()),
+                lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+                acquire_time: Some(acquired.unwrap_or_else(|| now.clone())),
+                renew_time: Some(now),
+                lease_transitions: Some(transitions.unwrap_or(0)),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+
+    async fn release(&self) -> Result<(), LeaseError> {
+        let release = async {
+            let lease = self.api.get(&self.name).await?;
+            let spec = lease.spec.clone().unwrap_or_default();
+            if spec.holder_identity.as_deref() != Some(&self.identity) {
+                return Ok(());
+            }
+            let released = Lease {
+                spec: Some(LeaseSpec {
+                    holder_identity: None,
+                    ..spec
+                }),
+                ..lease
+            };
+            self.api
+                .replace(&self.name, &PostParams::default(), &released)
+                .await?;
+            Ok(())
+        };
+        match timeout(DEADLINE, release).await {
+            Ok(done) => done.map_err(|error: kube::Error| Box::new(error).into()),
+            Err(_) => Err(LeaseError::Slow),
+        }
+    }
+}

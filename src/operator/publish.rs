@@ -1,0 +1,476 @@
+//! Bundle → objects of our own namespace: the only writer of a publication. In the order that
+//! `render::wire` gives, so that no agent ever sees half of one; what stands already is not written
+//! again, and what somebody deletes or edits is put back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use k8s_openapi::ByteString;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
+use crate::render::bundle::{Bundle, ProxyKind, Revision};
+use crate::render::wire::{
+    Installation, Plain, Publication, Shard, Sizes, ahead, encode, endpoints, sizes,
+};
+
+use crate::telemetry::chain;
+
+use super::proxies::Proxies;
+use super::standing::{ENDPOINTS, INDEX, Kind, SHARD, Standing, Stands};
+
+/// Who the API server takes us for, where fields are managed.
+pub const FIELD_MANAGER: &str = "vigie-controller";
+
+/// Shards that are written at the same time.
+const AT_ONCE: usize = 16;
+/// What one write may take.
+const PATIENCE: Duration = Duration::from_secs(15);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long old shards stay where no proxy says that it has moved on.
+const UNUSED: Duration = Duration::from_secs(60);
+
+/// What a publisher has to do with.
+pub struct Inputs {
+    pub bundles: watch::Receiver<Option<Arc<Bundle>>>,
+    pub leads: watch::Receiver<bool>,
+    pub proxies: watch::Receiver<Arc<Proxies>>,
+}
+
+/// How it stands, for whoever shows it.
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    /// What the index names.
+    pub revision: Option<Revision>,
+    pub sizes: Option<Sizes>,
+    /// Objects written and removed since the start.
+    pub writes: u64,
+    pub removals: u64,
+    pub failures: u64,
+    /// Why the latest try failed; None where it did not.
+    pub error: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error("cannot write {object}")]
+    Write {
+        object: String,
+        source: Box<kube::Error>,
+    },
+    #[error("cannot write {object}: no answer within {} s", PATIENCE.as_secs())]
+    Slow { object: String },
+}
+
+pub struct Publisher {
+    client: Client,
+    namespace: String,
+    installation: Installation,
+    proxy: ProxyKind,
+    owner: Option<OwnerReference>,
+    standing: Standing,
+    /// The latest, with the revision that it is of.
+    latest: Option<(Revision, Publication)>,
+    published: watch::Sender<Published>,
+    /// When shards that nobody is known to use may go.
+    sweep: Option<Instant>,
+}
+
+impl Publisher {
+    pub fn new(
+        client: Client,
+        namespace: String,
+        installation: Installation,
+        proxy: ProxyKind,
+        owner: Option<OwnerReference>,
+    ) -> (Self, watch::Receiver<Published>) {
+        let (published, receiver) = watch::channel(Published::default());
+        let publisher = Self {
+            client,
+            namespace,
+            installation,
+            proxy,
+            owner,
+            standing: Standing::default(),
+            latest: None,
+            published,
+            sweep: None,
+        };
+        (publisher, receiver)
+    }
+
+    /// Publishes the newest bundle whenever it or what stands has changed, as long as this process
+    /// leads. Ends when no bundle can come any more.
+    pub async fn run(mut self, mut inputs: Inputs) {
+        let labels = format!(
+            "{INSTANCE_LABEL}={},{PROXY_LABEL}={},{PART_LABEL} in ({INDEX},{SHARD},{ENDPOINTS})",
+            self.installation, self.proxy
+        );
+        let mut config_maps = pin!(self.watch::<ConfigMap>(&labels));
+        let mut secrets = pin!(self.watch::<Secret>(&labels));
+        let (mut pause, mut retry) = (FIRST_PAUSE, None);
+        inputs.bundles.mark_changed();
+        loop {
+            let due = tokio::select! {
+                Some(event) = config_maps.next() => self.take(event),
+                Some(event) = secrets.next() => self.take(event),
+                changed = inputs.bundles.changed() => match changed {
+                    Ok(()) => true,
+                    Err(_) => return,
+                },
+                Ok(()) = inputs.leads.changed() => true,
+                Ok(()) = inputs.proxies.changed() => self.sweep.is_some(),
+                () = until(retry) => true,
+                () = until(self.sweep) => true,
+            };
+            let leads = *inputs.leads.borrow_and_update();
+            if !due || !leads || !self.standing.is_known() {
+                continue;
+            }
+            let Some(bundle) = inputs.bundles.borrow_and_update().clone() else {
+                continue;
+            };
+            let proxies = inputs.proxies.borrow_and_update().clone();
+            retry = match self.publish(&bundle, &proxies).await {
+                Ok(()) => {
+                    pause = FIRST_PAUSE;
+                    None
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    let moment = Instant::now() + pause;
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                    Some(moment)
+                }
+            };
+        }
+    }
+
+    fn watch<K>(
+        &self,
+        labels: &str,
+    ) -> impl futures_util::Stream<Item = watcher::Result<watcher::Event<K>>> + use<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let config = watcher::Config::default().labels(labels);
+        watcher(self.api::<K>(), config).default_backoff()
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    fn take<K: Stands>(&mut self, event: watcher::Result<watcher::Event<K>>) -> bool {
+        match event {
+            Ok(event) => self.standing.take(event),
+            Err(error) => {
+                tracing::warn!(proxy = %self.proxy, %error, "watching what is published failed");
+                false
+            }
+        }
+    }
+
+    fn failed(&mut self, error: &PublishError) {
+        let words = chain(error);
+        tracing::warn!(proxy = %self.proxy, error = %words, "publishing failed");
+        self.published.send_modify(|published| {
+            published.failures += 1;
+            published.error = Some(words);
+        });
+    }
+
+    async fn publish(
+        &mut self,
+        bundle: &Arc<Bundle>,
+        proxies: &Proxies,
+    ) -> Result<(), PublishError> {
+        let begun = Instant::now();
+        let revision = bundle.revision();
+        let standing = self.standing.endpoints();
+        let publication = match self.latest.take() {
+            Some((of, latest)) if of == revision => Publication {
+                endpoints: endpoints(bundle, &self.installation, &standing),
+                ..latest
+            },
+            _ => encode(bundle, &self.installation, &standing),
+        };
+        let index_stands = self.standing.index(&publication.name) == Some(&publication.index);
+        if !index_stands {
+            let ahead = ahead(bundle, &self.installation, &standing);
+            self.write_endpoints(&ahead).await?;
+        }
+        self.write_shards(&publication.shards).await?;
+        if !index_stands {
+            let name = publication.name.clone();
+            self.write_plain(INDEX, name, &publication.index).await?;
+            self.sweep = Some(Instant::now() + UNUSED);
+            tracing::info!(
+                proxy = %self.proxy, %revision, took = ?begun.elapsed(), "published"
+            );
+        }
+        self.write_endpoints(&publication.endpoints).await?;
+        self.sweep(&publication, &revision, proxies).await?;
+        self.published.send_if_modified(|published| {
+            let changed =
+                published.revision.as_ref() != Some(&revision) || published.error.is_some();
+            if changed {
+                published.sizes = Some(sizes(&publication));
+                published.revision = Some(revision.clone());
+                published.error = None;
+            }
+            changed
+        });
+        self.latest = Some((revision, publication));
+        Ok(())
+    }
+
+    async fn write_endpoints(
+        &mut self,
+        wanted: &BTreeMap<String, Plain>,
+    ) -> Result<(), PublishError> {
+        let standing = self.standing.endpoints();
+        for (name, data) in wanted {
+            if standing.get(name) != Some(data) {
+                self.write_plain(ENDPOINTS, name.clone(), data).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Server-side apply leaves keys alone that somebody else has added, and then the object is not
+    /// what was published: it is made anew.
+    async fn write_plain(
+        &mut self,
+        part: &str,
+        name: String,
+        data: &Plain,
+    ) -> Result<(), PublishError> {
+        let wanted = ConfigMap {
+            metadata: self.metadata(part, &name),
+            data: Some(data.clone()),
+            ..ConfigMap::default()
+        };
+        let by = PatchParams::apply(FIELD_MANAGER).force();
+        let api = self.api::<ConfigMap>();
+        let mut written = call(&name, api.patch(&name, &by, &Patch::Apply(&wanted))).await?;
+        if written.data.as_ref() != Some(data) {
+            self.remove::<ConfigMap>(&name).await?;
+            written = call(&name, api.patch(&name, &by, &Patch::Apply(&wanted))).await?;
+        }
+        self.standing.wrote(written);
+        self.published
+            .send_modify(|published| published.writes += 1);
+        Ok(())
+    }
+
+    async fn write_shards(&mut self, shards: &BTreeMap<String, Shard>) -> Result<(), PublishError> {
+        let missing = shards.iter().filter(|(name, shard)| {
+            let kind = match shard {
+                Shard::Plain(_) => Kind::ConfigMap,
+                Shard::Private(_) => Kind::Secret,
+            };
+            !self.standing.has_shard(kind, name)
+        });
+        let writes = missing.map(|(name, shard)| self.write_shard(name, shard));
+        let writes: Vec<_> = writes.collect();
+        let written: Vec<_> = stream::iter(writes)
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut failed = None;
+        for outcome in written {
+            match outcome {
+                Ok(Written::Plain(object)) => self.standing.wrote(*object),
+                Ok(Written::Private(object)) => self.standing.wrote(*object),
+                Err(error) => {
+                    failed = Some(error);
+                    continue;
+                }
+            }
+            self.published
+                .send_modify(|published| published.writes += 1);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    async fn write_shard(&self, name: &str, shard: &Shard) -> Result<Written, PublishError> {
+        let metadata = self.metadata(SHARD, name);
+        match shard {
+            Shard::Plain(data) => {
+                let object = ConfigMap {
+                    metadata,
+                    data: Some(data.clone()),
+                    immutable: Some(true),
+                    ..ConfigMap::default()
+                };
+                let made = self.create(name, &object).await?;
+                Ok(Written::Plain(Box::new(made)))
+            }
+            Shard::Private(data) => {
+                let bytes = |(key, text): (&String, &crate::model::PrivatePem)| {
+                    (key.clone(), ByteString(text.reveal().as_bytes().to_vec()))
+                };
+                let object = Secret {
+                    metadata,
+                    data: Some(data.iter().map(bytes).collect()),
+                    immutable: Some(true),
+                    ..Secret::default()
+                };
+                let made = self.create(name, &object).await?;
+                Ok(Written::Private(Box::new(made)))
+            }
+        }
+    }
+
+    /// What stands in the way under this name was altered, or is an earlier writer's: it goes.
+    async fn create<K>(&self, name: &str, object: &K) -> Result<K, PublishError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + DeserializeOwned + Serialize + Debug,
+    {
+        let by = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let api = self.api::<K>();
+        match call(name, api.create(&by, object)).await {
+            Err(error) if error.code() == Some(409) => {
+                delete(&api, name).await?;
+                call(name, api.create(&by, object)).await
+            }
+            other => other,
+        }
+    }
+
+    async fn remove<K>(&mut self, name: &str) -> Result<(), PublishError>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+        K: Clone + DeserializeOwned + Debug + Stands,
+    {
+        delete(&self.api::<K>(), name).await?;
+        self.standing.removed(K::KIND, name);
+        self.published
+            .send_modify(|published| published.removals += 1);
+        Ok(())
+    }
+
+    /// Removes what the index does not name, once every proxy runs what it does name, or where none
+    /// says anything for a while.
+    async fn sweep(
+        &mut self,
+        publication: &Publication,
+        revision: &Revision,
+        proxies: &Proxies,
+    ) -> Result<(), PublishError> {
+        let mut revisions = proxies.revisions(self.proxy).peekable();
+        let unused = match revisions.peek() {
+            Some(_) => revisions.all(|runs| runs == Some(revision.as_str())),
+            None => self.sweep.is_some_and(|moment| moment <= Instant::now()),
+        };
+        if !unused {
+            // Proxies that never move on keep what they might still read; whoever moves wakes us.
+            self.sweep = self.sweep.filter(|moment| *moment > Instant::now());
+            self.sweep.get_or_insert_with(|| Instant::now() + UNUSED);
+            return Ok(());
+        }
+        let of_shards = publication.shards.keys().map(String::as_str);
+        let of_endpoints = publication.endpoints.keys().map(String::as_str);
+        let named: BTreeSet<&str> = of_shards.chain(of_endpoints).collect();
+        let others = self.standing.others();
+        let unnamed = others.filter(|(_, name)| !named.contains(name));
+        let unnamed: Vec<(Kind, String)> = unnamed.map(|(k, name)| (k, name.to_owned())).collect();
+        for (kind, name) in unnamed {
+            match kind {
+                Kind::ConfigMap => self.remove::<ConfigMap>(&name).await?,
+                Kind::Secret => self.remove::<Secret>(&name).await?,
+            }
+        }
+        self.sweep = None;
+        Ok(())
+    }
+
+    fn metadata(&self, part: &str, name: &str) -> ObjectMeta {
+        let labels = [
+            (INSTANCE_LABEL, self.installation.to_string()),
+            (PROXY_LABEL, self.proxy.to_string()),
+            (PART_LABEL, part.to_owned()),
+        ];
+        ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(self.namespace.clone()),
+            labels: Some(labels.map(|(key, value)| (key.to_owned(), value)).into()),
+            owner_references: self.owner.clone().map(|owner| vec![owner]),
+            ..ObjectMeta::default()
+        }
+    }
+}
+
+enum Written {
+    Plain(Box<ConfigMap>),
+    Private(Box<Secret>),
+}
+
+impl PublishError {
+    /// The API server's status code, where it answered.
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Write { source, .. } => match source.as_ref() {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Slow { .. } => None,
+        }
+    }
+}
+
+/// What is gone already is as good as removed.
+async fn delete<K>(api: &Api<K>, name: &str) -> Result<(), PublishError>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    match call(name, api.delete(name, &DeleteParams::default())).await {
+        Err(error) if error.code() != Some(404) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+async fn call<T>(
+    object: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<T, PublishError> {
+    let object = object.to_owned();
+    match timeout(PATIENCE, request).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(source)) => Err(PublishError::Write {
+            object,
+            source: Box::new(source),
+        }),
+        Err(_) => Err(PublishError::Slow { object }),
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,71 @@
+//! Logs and metrics of the long-running forms. Logs go to standard error, one event a line.
+
+use std::sync::{Arc, Mutex};
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// For people
+    #[default]
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// Begins to log. What is logged is said by `VIGIE_LOG`, in the form of `tracing-subscriber`'s filters
+/// (`vigie=debug`); without it, what is worth knowing of us and what is wrong elsewhere.
+pub fn log(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_env("VIGIE_LOG").unwrap_or_else(|_| EnvFilter::new("warn,vigie=info"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
+    // A second call is one of a test; the first holds.
+    let _ = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().try_init(),
+    };
+}
+
+/// A message and its causes' messages, in one line. What a cause repeats of the message is left out.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.ends_with(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// All metrics of this process. Whoever has some keeps its own handles to them.
+#[derive(Clone, Default)]
+pub struct Metrics(Arc<Mutex<Registry>>);
+
+impl Metrics {
+    /// Adds metrics, each under `vigie_` and the name that is given.
+    pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        if let Ok(mut registry) = self.0.lock() {
+            add(registry.sub_registry_with_prefix("vigie"));
+        }
+    }
+
+    /// All of them as OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        if let Ok(registry) = self.0.lock() {
+            // Writing to a string cannot fail.
+            let _ = encode(&mut text, &registry);
+        }
+        text
+    }
+}
