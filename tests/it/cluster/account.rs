@@ -40,7 +40,8 @@ impl Account {
 
 impl Cluster {
     /// Makes an account and brings manifests in, whose Roles and ClusterRoles are bound to it: a Role in
-    /// its own namespace, a ClusterRole everywhere. Ends when the API server goes by them.
+    /// its own namespace, a ClusterRole everywhere. Ends when the API server goes by them. ClusterRoles of
+    /// one name are one in all tests, and must say the same.
     pub async fn account(&self, name: &str, manifests: &str) -> Account {
         let accounts: Api<ServiceAccount> = self.api();
         let made = json!({"metadata": {"name": name}});

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::Command;
 
-use k8s_openapi::api::core::v1::{ConfigMap, Pod as Object};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod as Object};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -24,6 +24,42 @@ kind: Role
 metadata: {name: reader}
 rules:
 - {apiGroups: [''], resources: [configmaps], verbs: [list, get]}
+";
+
+const SERVED: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: shop, annotations: {vigie.dev/ssl-redirect: 'false'}}
+spec:
+  ingressClassName: vigie
+  tls: [{hosts: [shop.example]}]
+  defaultBackend: {service: {name: shop, port: {number: 80}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {ports: [{port: 80}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: shop-1, labels: {kubernetes.io/service-name: shop}}
+addressType: IPv4
+ports: [{port: 8080}]
+endpoints: [{addresses: [ADDRESS]}]
+";
+
+const MORE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: writer}
+rules:
+- {apiGroups: [''], resources: [configmaps], verbs: [create]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: lists-namespaces}
+rules:
+- {apiGroups: [''], resources: [namespaces], verbs: [list]}
 ";
 
 /// A server in a pod, on the ports that every pod may have.
@@ -106,6 +142,35 @@ fn a_line_that_is_cut_carries_nothing_until_it_is_mended() {
         pod.mend();
         let good = |answer: &crate::support::client::Response| answer.status == 200;
         until_answer(address, "http://a.example/", "a report", good).await;
+    });
+}
+
+/// Each agent of ours has all ports of its pod, and so has each proxy.
+#[test]
+fn proxies_in_pods_listen_on_the_same_ports_and_end_with_their_pods() {
+    test(async |cluster| {
+        let blue = cluster.backend("blue", &[]).await;
+        let manifests = SERVED.replace("ADDRESS", &address(&blue));
+        let mut pods = Vec::new();
+        for proxy in ["nginx", "haproxy"] {
+            let pod = Pod::start(&cluster, proxy, &[]).await;
+            std::fs::write(pod.directory().join("all.yaml"), &manifests)
+                .expect("it can be written");
+            let line = format!("run all.yaml --proxy {proxy} --http :8080 --https :8443");
+            let process = pod.spawn(vigie(&line));
+            pods.push((pod, process));
+        }
+        for (pod, _) in &pods {
+            until_backend(pod.address.into(), "http://shop.example/", "blue").await;
+            until_backend(pod.address.into(), "https://shop.example/", "blue").await;
+        }
+        for (pod, process) in &mut pods {
+            let all = pod.processes();
+            assert!(all.len() >= 2, "{all:?}");
+            pod.end_all();
+            assert_eq!(pod.processes(), [0; 0]);
+            assert_eq!(process.ended().await.code(), None);
+        }
     });
 }
 
@@ -194,12 +259,10 @@ fn an_account_may_do_what_its_roles_say_and_the_api_server_tells_what_it_asked_f
         let forbidden = forbidden.iter().filter(|asked| asked.is_forbidden());
         assert_eq!(forbidden.count(), 1);
 
-        cluster
-            .grant(
-                &account,
-                &READER.replace("reader", "other").replace("list", "create"),
-            )
-            .await;
+        cluster.grant(&account, MORE).await;
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let listed = namespaces.list(&ListParams::default()).await;
+        listed.expect("it may");
         let map: ConfigMap =
             serde_json::from_value(json!({"metadata": {"name": "new"}})).expect("a map");
         let all: Api<ConfigMap> = Api::default_namespaced(client);
