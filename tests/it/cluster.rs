@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{GroupVersionKind, NamespaceResourceScope, Status, TypeMeta};
 use kube::discovery::{Scope, pinned_kind};
 use kube::{Api, Client, Resource};
@@ -35,6 +35,7 @@ use serde_json::Value;
 use tokio::runtime;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
+use vigie::api::route_health::RouteHealth;
 
 pub use account::Account;
 pub use ask::{ask, until_answer, until_backend};
@@ -162,7 +163,26 @@ impl Cluster {
             let mut all = conditions.into_iter().flatten();
             all.any(|condition| condition.type_ == "Established" && condition.status == "True")
         };
-        until(&definitions, "routehealths.vigie.dev", "established", taken).await
+        let defined = until(&definitions, "routehealths.vigie.dev", "established", taken).await;
+        self.until_served().await;
+        defined
+    }
+
+    /// What is established is told by the one that establishes; those that serve it, and those that tell
+    /// what is served, hear of it a moment later.
+    async fn until_served(&self) {
+        let kind = GroupVersionKind::gvk("vigie.dev", "v1alpha1", "RouteHealth");
+        let objects = self.api::<RouteHealth>();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = pinned_kind(&self.client, &kind).await.map(drop);
+            let listed = objects.list(&ListParams::default()).await.map(drop);
+            match told.and(listed) {
+                Ok(()) => return,
+                Err(error) if Instant::now() > deadline => panic!("RouteHealth: {error}"),
+                Err(_) => sleep(GLANCE).await,
+            }
+        }
     }
 }
 
