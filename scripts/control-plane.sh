@@ -11,8 +11,8 @@
 #   scripts/control-plane.sh              builds it unless it is there, and prints the directory
 #   scripts/control-plane.sh --print-dir  prints the directory, whether it is there or not
 #
-# KUBEBUILDER_ASSETS, where it is set, is the directory: it must hold etcd and kube-apiserver, and may
-# hold kube-controller-manager.
+# KUBEBUILDER_ASSETS, where it is set, is the directory: it must hold etcd and kube-apiserver. Tests whose
+# EndpointSlices come of pods need kube-controller-manager beside them, and say so where it is missing.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -30,8 +30,13 @@ if [[ "${1-}" != --print-dir ]] && ! command -v ip >/dev/null; then
     die "cannot install iproute2"
 fi
 
+# The components are started in directories of their own: a relative path would lead nowhere.
 if [[ -n "${KUBEBUILDER_ASSETS:-}" ]]; then
-  echo "$KUBEBUILDER_ASSETS"
+  assets=$(realpath -e -- "$KUBEBUILDER_ASSETS") || die "KUBEBUILDER_ASSETS names no directory"
+  for component in etcd kube-apiserver; do
+    [[ -x "$assets/$component" ]] || die "KUBEBUILDER_ASSETS holds no $component: $assets"
+  done
+  echo "$assets"
   exit
 fi
 

@@ -1,6 +1,7 @@
 //! What a real API server makes of our resources: it takes the definition of RouteHealth, fills in what
 //! is left out, keeps what is ours to tell apart from what users say, and refuses what cannot be meant.
 
+mod differences;
 mod rules;
 
 use std::process::Command;
@@ -14,6 +15,7 @@ use vigie::api::route_health::{
 };
 
 use crate::cluster::{self, until};
+use differences::differences;
 
 const SHOP: &str = "
 apiVersion: networking.k8s.io/v1
@@ -48,7 +50,8 @@ fn the_definition_that_the_program_prints_is_taken_as_it_stands() {
         let stored = &cluster.apply(&printed).await[0];
         let asked: serde_json::Value = serde_saphyr::from_str(&printed).expect("it is YAML");
         let (asked, stored) = (&asked["spec"]["versions"], &stored.data["spec"]["versions"]);
-        assert_eq!(asked[0]["schema"], stored[0]["schema"]);
+        let differing = differences(&asked[0]["schema"], &stored[0]["schema"]);
+        assert!(differing.is_empty(), "\n{}", differing.join("\n"));
 
         let defined = cluster.define().await;
         let status = defined.status.expect("a status");

@@ -2,15 +2,16 @@
 //!
 //! Each test has a namespace of its own; what is said of the whole cluster holds beside what others do.
 
+mod forgotten;
 mod given;
 mod line;
+mod rights;
 
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
 use serde_json::json;
 use tokio::sync::watch;
@@ -20,7 +21,7 @@ use vigie::model::diagnostics::Kind;
 use vigie::snapshot::{ObjectName, Snapshot};
 use vigie::source::cluster::{self, Cluster, Namespaces, Settings, WatchState};
 
-use given::{Given, PATIENCE, config};
+use given::{Given, PATIENCE};
 use line::Line;
 
 /// The latest snapshot for which something holds.
@@ -52,8 +53,7 @@ async fn until_state(cluster: &mut Cluster, kind: Kind, stands: impl Fn(&WatchSt
     drop(found.unwrap_or_else(|_| panic!("{kind} never stood so")));
 }
 
-async fn a_cold_list_and_changes(streaming_lists: bool) {
-    let given = Given::new().await;
+async fn a_cold_list_and_changes(given: Given, streaming_lists: bool) {
     given.estate().await;
     let mut cluster = cluster::watch(
         given.client.clone(),
@@ -94,259 +94,172 @@ async fn a_cold_list_and_changes(streaming_lists: bool) {
     assert_eq!(state(Kind::Ingress), Some(WatchState::Synced));
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn a_cold_list_is_handed_over_whole_and_changes_follow() {
-    a_cold_list_and_changes(false).await;
+#[test]
+fn a_cold_list_is_handed_over_whole_and_changes_follow() {
+    given::test(async |given| a_cold_list_and_changes(given, false).await);
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn lists_may_come_as_streams() {
-    a_cold_list_and_changes(true).await;
+#[test]
+fn lists_may_come_as_streams() {
+    given::test(async |given| a_cold_list_and_changes(given, true).await);
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn a_status_wakes_nobody() {
-    let given = Given::new().await;
-    given.estate().await;
-    let mut cluster = given.watch();
-    let mut snapshots = first(&mut cluster).await;
-    snapshots.mark_unchanged();
-    let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.77.0.1"}]}}});
-    given.patch_status::<Ingress>("shop", status).await;
-    // What comes after it by the same watch has come: so has the status.
-    given.create::<Ingress>(json!({
+#[test]
+fn a_status_wakes_nobody() {
+    given::test(async |given| {
+        given.estate().await;
+        let mut cluster = given.watch();
+        let mut snapshots = first(&mut cluster).await;
+        snapshots.mark_unchanged();
+        let status = json!({"status": {"loadBalancer": {"ingress": [{"ip": "10.77.0.1"}]}}});
+        given.patch_status::<Ingress>("shop", status).await;
+        // What comes after it by the same watch has come: so has the status.
+        given.create::<Ingress>(json!({
         "metadata": {"name": "after"}, "spec": {"defaultBackend": {"service": {"name": "api", "port": {"number": 80}}}},
     }))
     .await;
-    let changed = timeout(PATIENCE, snapshots.changed()).await;
-    changed.expect("a change comes").expect("the source lives");
-    let woken = snapshots.borrow_and_update().clone();
-    assert!(
-        woken.ingresses.contains_key(&given.name("after")),
-        "woken by the status"
-    );
-}
-
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn what_was_deleted_while_nothing_could_be_heard_is_gone() {
-    let given = Given::new().await;
-    given.estate().await;
-    let mut line = Line::to(&config().await).await;
-    let mut cluster = cluster::watch(line.client(config().await), given.settings());
-    let mut snapshots = first(&mut cluster).await;
-    let api = given.name("api");
-    assert!(snapshots.borrow().services.contains_key(&api));
-
-    line.cut().await;
-    let failing = |state: &WatchState| matches!(state, WatchState::Failing(_));
-    until_state(&mut cluster, Kind::Service, failing).await;
-    given.delete::<Service>("api").await;
-    assert!(
-        snapshots.borrow().services.contains_key(&api),
-        "what is known stays"
-    );
-
-    line.mend().await;
-    let gone = |snapshot: &Snapshot| !snapshot.services.contains_key(&api);
-    until(&mut snapshots, "the Service goes", gone).await;
-    until_state(&mut cluster, Kind::Service, |s| *s == WatchState::Synced).await;
-}
-
-/// To be run against an API server of its own: for a while its definition of RouteHealths says nothing.
-#[tokio::test]
-#[ignore = "needs an API server of its own"]
-async fn a_route_health_that_cannot_be_read_costs_only_itself() {
-    let given = Given::new().await;
-    given.estate().await;
-    given.undefine_route_healths().await;
-    let mut cluster = given.watch();
-    // It is optional.
-    let mut snapshots = first(&mut cluster).await;
-    until_state(&mut cluster, Kind::RouteHealth, |s| {
-        *s == WatchState::Absent
-    })
-    .await;
-
-    given.define_route_healths(&given::loose(crd())).await;
-    given
-        .create_route_health("good", json!({"targetRef": {"name": "shop"}}))
-        .await;
-    given
-        .create_route_health("bad", json!({"targetRef": ["no", "reference"]}))
-        .await;
-    let good = given.name("good");
-    let listed = |snapshot: &Snapshot| snapshot.route_healths.contains_key(&good);
-    let snapshot = until(&mut snapshots, "the good one", listed).await;
-    assert!(!snapshot.route_healths.contains_key(&given.name("bad")));
-    let bad = given.name("bad");
-    let named = |watches: &cluster::Watches| {
-        let mut all = watches.iter();
-        all.any(|(_, watch)| watch.unreadable.contains_key(&bad))
-    };
-    let named = timeout(PATIENCE, cluster.watches.wait_for(named)).await;
-    drop(named.expect("the bad one is named"));
-    given.define_route_healths(&crd()).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn without_a_right_to_read_route_healths_the_rest_goes_on() {
-    let given = Given::new().await;
-    given.estate().await;
-    let api: Api<CustomResourceDefinition> = Api::all(given.client.clone());
-    if api
-        .get_opt("routehealths.vigie.dev")
-        .await
-        .unwrap()
-        .is_none()
-    {
-        given.define_route_healths(&crd()).await;
-    }
-    let all = [
-        "ingresses",
-        "ingressclasses",
-        "services",
-        "endpointslices",
-        "secrets",
-    ];
-    let client = given.user(&all, true).await;
-    let mut cluster = cluster::watch(client, Settings::default());
-    let snapshots = first(&mut cluster).await;
-    assert!(
-        snapshots
-            .borrow()
-            .ingresses
-            .contains_key(&given.name("shop"))
-    );
-    until_state(&mut cluster, Kind::RouteHealth, |s| {
-        *s == WatchState::Forbidden
-    })
-    .await;
-    assert!(cluster.watches.borrow().complete());
-}
-
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn rights_in_one_namespace_are_enough_for_that_one() {
-    let given = Given::new().await;
-    given.estate().await;
-    let all = [
-        "ingresses",
-        "services",
-        "endpointslices",
-        "secrets",
-        "routehealths",
-    ];
-    let client = given.user(&all, false).await;
-    let mut cluster = cluster::watch(client, given.settings());
-    let snapshots = first(&mut cluster).await;
-    let namespaces: Vec<String> = {
-        let snapshot = snapshots.borrow();
-        let names = snapshot.services.keys();
-        names.map(|name| name.namespace.clone()).collect()
-    };
-    assert_eq!(namespaces, [&*given.namespace]);
-    until_state(&mut cluster, Kind::IngressClass, |s| {
-        *s == WatchState::Forbidden
-    })
-    .await;
-}
-
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn nothing_is_handed_over_before_all_that_is_required_was_listed() {
-    let given = Given::new().await;
-    given.estate().await;
-    let most = ["ingresses", "endpointslices", "secrets"];
-    let client = given.user(&most, false).await;
-    let mut cluster = cluster::watch(client, given.settings());
-    for kind in [Kind::Ingress, Kind::EndpointSlice, Kind::Secret] {
-        until_state(&mut cluster, kind, |s| *s == WatchState::Synced).await;
-    }
-    until_state(&mut cluster, Kind::Service, |s| *s == WatchState::Forbidden).await;
-    assert!(!cluster.watches.borrow().complete());
-    let early = timeout(std::time::Duration::ZERO, cluster.snapshots()).await;
-    assert!(early.is_err(), "Services are missing");
-
-    given.grant(&["services"], false).await;
-    let snapshots = first(&mut cluster).await;
-    assert!(snapshots.borrow().services.contains_key(&given.name("api")));
-}
-
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn a_secret_comes_with_the_ingress_that_names_it() {
-    let given = Given::new().await;
-    given.estate().await;
-    let mut cluster = given.watch();
-    let mut snapshots = first(&mut cluster).await;
-    let unused = given.name("unused");
-    let has = |snapshot: &Snapshot| snapshot.secrets.contains_key(&unused);
-    assert!(!has(&snapshots.borrow()));
-
-    let ingresses: Api<Ingress> = given.api();
-    let naming = json!({"metadata": {"annotations": {"vigie.dev/auth-secret": "unused"}}});
-    given.patch(&ingresses, "shop", naming).await;
-    until(&mut snapshots, "the Secret", has).await;
-
-    let secrets: Api<Secret> = given.api();
-    given
-        .patch(&secrets, "unused", json!({"data": {"auth": "bmV3"}}))
-        .await;
-    until(&mut snapshots, "its new content", |snapshot| {
-        let data = snapshot.secrets.get(&unused).and_then(|s| s.data.as_ref());
-        data.is_some_and(|data| data["auth"].0 == b"new")
-    })
-    .await;
-
-    let silent = json!({"metadata": {"annotations": {"vigie.dev/auth-secret": null}}});
-    given.patch(&ingresses, "shop", silent).await;
-    until(&mut snapshots, "it goes", |snapshot| !has(snapshot)).await;
-}
-
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn a_storm_comes_in_few_snapshots() {
-    const OBJECTS: usize = 200;
-    let given = Given::new().await;
-    let mut cluster = given.watch();
-    let mut snapshots = first(&mut cluster).await;
-    let counting = tokio::spawn(async move {
-        let mut seen = 0;
-        while snapshots.borrow_and_update().services.len() < OBJECTS {
-            snapshots.changed().await.expect("the source lives");
-            seen += 1;
-        }
-        seen
+        let changed = timeout(PATIENCE, snapshots.changed()).await;
+        changed.expect("a change comes").expect("the source lives");
+        let woken = snapshots.borrow_and_update().clone();
+        assert!(
+            woken.ingresses.contains_key(&given.name("after")),
+            "woken by the status"
+        );
     });
-    for number in 0..OBJECTS {
-        given
-            .create::<Service>(json!({
-                "metadata": {"name": format!("s{number}")}, "spec": {"ports": [{"port": 80}]},
-            }))
-            .await;
-    }
-    let seen = timeout(PATIENCE, counting)
-        .await
-        .expect("all come")
-        .unwrap();
-    assert!(seen < OBJECTS / 2, "{seen} snapshots of {OBJECTS} objects");
 }
 
-#[tokio::test]
-#[ignore = "needs an API server"]
-async fn it_ends_when_nobody_listens() {
-    let given = Given::new().await;
-    let mut cluster = given.watch();
-    let snapshots = first(&mut cluster).await;
-    let mut watches = cluster.watches.clone();
-    drop((cluster, snapshots));
-    let ended = async { while watches.changed().await.is_ok() {} };
-    timeout(PATIENCE, ended).await.expect("the task ends");
+#[test]
+fn what_was_deleted_while_nothing_could_be_heard_is_gone() {
+    given::test(async |given| {
+        given.estate().await;
+        let mut line = Line::to(&given.config().await).await;
+        let mut cluster = cluster::watch(line.client(given.config().await), given.settings());
+        let mut snapshots = first(&mut cluster).await;
+        let api = given.name("api");
+        assert!(snapshots.borrow().services.contains_key(&api));
+
+        line.cut().await;
+        let failing = |state: &WatchState| matches!(state, WatchState::Failing(_));
+        until_state(&mut cluster, Kind::Service, failing).await;
+        given.delete::<Service>("api").await;
+        assert!(
+            snapshots.borrow().services.contains_key(&api),
+            "what is known stays"
+        );
+
+        line.mend().await;
+        let gone = |snapshot: &Snapshot| !snapshot.services.contains_key(&api);
+        until(&mut snapshots, "the Service goes", gone).await;
+        until_state(&mut cluster, Kind::Service, |s| *s == WatchState::Synced).await;
+    });
+}
+
+/// With an API server of its own: for a while its definition of RouteHealths says nothing.
+#[test]
+fn a_route_health_that_cannot_be_read_costs_only_itself() {
+    given::own(async |given| {
+        given.estate().await;
+        given.undefine_route_healths().await;
+        let mut cluster = given.watch();
+        // It is optional.
+        let mut snapshots = first(&mut cluster).await;
+        until_state(&mut cluster, Kind::RouteHealth, |s| {
+            *s == WatchState::Absent
+        })
+        .await;
+
+        given.define_route_healths(&given::loose(crd())).await;
+        given
+            .create_route_health("good", json!({"targetRef": {"name": "shop"}}))
+            .await;
+        given
+            .create_route_health("bad", json!({"targetRef": ["no", "reference"]}))
+            .await;
+        let good = given.name("good");
+        let listed = |snapshot: &Snapshot| snapshot.route_healths.contains_key(&good);
+        let snapshot = until(&mut snapshots, "the good one", listed).await;
+        assert!(!snapshot.route_healths.contains_key(&given.name("bad")));
+        let bad = given.name("bad");
+        let named = |watches: &cluster::Watches| {
+            let mut all = watches.iter();
+            all.any(|(_, watch)| watch.unreadable.contains_key(&bad))
+        };
+        let named = timeout(PATIENCE, cluster.watches.wait_for(named)).await;
+        drop(named.expect("the bad one is named"));
+        given.define_route_healths(&crd()).await;
+    });
+}
+
+#[test]
+fn a_secret_comes_with_the_ingress_that_names_it() {
+    given::test(async |given| {
+        given.estate().await;
+        let mut cluster = given.watch();
+        let mut snapshots = first(&mut cluster).await;
+        let unused = given.name("unused");
+        let has = |snapshot: &Snapshot| snapshot.secrets.contains_key(&unused);
+        assert!(!has(&snapshots.borrow()));
+
+        let ingresses: Api<Ingress> = given.api();
+        let naming = json!({"metadata": {"annotations": {"vigie.dev/auth-secret": "unused"}}});
+        given.patch(&ingresses, "shop", naming).await;
+        until(&mut snapshots, "the Secret", has).await;
+
+        let secrets: Api<Secret> = given.api();
+        given
+            .patch(&secrets, "unused", json!({"data": {"auth": "bmV3"}}))
+            .await;
+        until(&mut snapshots, "its new content", |snapshot| {
+            let data = snapshot.secrets.get(&unused).and_then(|s| s.data.as_ref());
+            data.is_some_and(|data| data["auth"].0 == b"new")
+        })
+        .await;
+
+        let silent = json!({"metadata": {"annotations": {"vigie.dev/auth-secret": null}}});
+        given.patch(&ingresses, "shop", silent).await;
+        until(&mut snapshots, "it goes", |snapshot| !has(snapshot)).await;
+    });
+}
+
+#[test]
+fn a_storm_comes_in_few_snapshots() {
+    given::test(async |given| {
+        const OBJECTS: usize = 200;
+        let mut cluster = given.watch();
+        let mut snapshots = first(&mut cluster).await;
+        let counting = tokio::spawn(async move {
+            let mut seen = 0;
+            while snapshots.borrow_and_update().services.len() < OBJECTS {
+                snapshots.changed().await.expect("the source lives");
+                seen += 1;
+            }
+            seen
+        });
+        for number in 0..OBJECTS {
+            given
+                .create::<Service>(json!({
+                    "metadata": {"name": format!("s{number}")}, "spec": {"ports": [{"port": 80}]},
+                }))
+                .await;
+        }
+        let seen = timeout(PATIENCE, counting)
+            .await
+            .expect("all come")
+            .unwrap();
+        assert!(seen < OBJECTS / 2, "{seen} snapshots of {OBJECTS} objects");
+    });
+}
+
+#[test]
+fn it_ends_when_nobody_listens() {
+    given::test(async |given| {
+        let mut cluster = given.watch();
+        let snapshots = first(&mut cluster).await;
+        let mut watches = cluster.watches.clone();
+        drop((cluster, snapshots));
+        let ended = async { while watches.changed().await.is_ok() {} };
+        timeout(PATIENCE, ended).await.expect("the task ends");
+    });
 }
 
 impl Given {

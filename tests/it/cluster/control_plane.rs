@@ -4,11 +4,12 @@
 //! and write what they have to say beside their data. A keeper ends them and removes the directory when
 //! we let go of its input, which also happens when this process ends, however it ends.
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::Request;
@@ -16,7 +17,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::keys;
+use super::{audit, keys, store};
 
 /// On a machine with much else to do, all of this takes ten times as long as the three seconds that it
 /// takes alone.
@@ -26,7 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const KEEPER: &str = r#"
 trap '' HUP INT TERM
 cat >/dev/null
-while running=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/cwd' -lname "$1" -printf '%h ' 2>/dev/null)
+while running=$(find /proc -maxdepth 2 -path '/proc/[0-9]*/cwd' \( -lname "$1" -o -lname "$1/*" \) \
+    -printf '%h ' 2>/dev/null)
   [ -n "$running" ]
 do
   for process in $running; do kill -KILL "${process#/proc/}"; done
@@ -42,12 +44,23 @@ pub struct ControlPlane {
     directory: PathBuf,
     programs: PathBuf,
     address: String,
+    /// Whether the tests share it: then none may stop it.
+    shared: bool,
+    api_server: Mutex<Option<Child>>,
     _keeper: ChildStdin,
 }
 
 impl ControlPlane {
+    pub async fn shared() -> Result<Arc<Self>, String> {
+        Self::start(true).await
+    }
+
+    pub async fn own() -> Result<Arc<Self>, String> {
+        Self::start(false).await
+    }
+
     /// Starts one and waits until it is ready. The thread that calls must be in our network.
-    pub async fn start() -> Result<Self, String> {
+    async fn start(shared: bool) -> Result<Arc<Self>, String> {
         static STARTED: AtomicU8 = AtomicU8::new(1);
         let programs = programs()?;
         let directory = directory().map_err(|error| format!("no directory: {error}"))?;
@@ -55,22 +68,54 @@ impl ControlPlane {
             _keeper: keeper(&directory)?,
             programs,
             address: format!("10.77.0.{}", STARTED.fetch_add(1, Ordering::Relaxed)),
+            shared,
+            api_server: Mutex::new(None),
             directory,
         };
         let address = this.address.parse().expect("an address");
         keys::write(&this.directory, address);
         for user in [keys::ADMIN, keys::CONTROLLER_MANAGER] {
-            let config = keys::kubeconfig(&this.directory, &this.server(), user);
+            let config = keys::kubeconfig(&this.directory, &this.server(), user, user);
             let file = this.kubeconfig_of(user);
             fs::write(&file, config.to_string()).expect("a kubeconfig can be written");
         }
+        fs::write(this.directory.join(audit::POLICY_FILE), audit::POLICY)
+            .expect("a policy can be written");
         this.start_etcd()?;
-        let mut api_server = this.start_api_server()?;
+        this.spawn_api_server()?;
         if this.has_controllers() {
             this.start_controllers()?;
         }
-        this.ready(&mut api_server).await?;
-        Ok(this)
+        this.ready().await?;
+        Ok(Arc::new(this))
+    }
+
+    /// Ends the API server at once, as a machine that fails does. What it has stored stays.
+    pub async fn stop_api_server(&self) {
+        assert!(
+            !self.shared,
+            "others use this API server: take `cluster::own`"
+        );
+        let stopped = self.running().take();
+        let mut stopped = stopped.expect("it runs");
+        stopped.kill().expect("it is ours");
+        // A process that was killed ends soon, but not at once.
+        let ended = tokio::task::spawn_blocking(move || stopped.wait());
+        ended.await.expect("a thread").expect("it ends");
+    }
+
+    /// Starts it again, on the same data and address, and waits until it is ready.
+    pub async fn start_api_server(&self) {
+        assert!(self.running().is_none(), "it runs already");
+        self.spawn_api_server()
+            .unwrap_or_else(|error| panic!("{error}"));
+        self.ready().await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Has etcd forget all revisions but the last.
+    pub async fn compact(&self) {
+        let address = format!("{}:2379", self.address);
+        store::compact(address.parse().expect("an address")).await;
     }
 
     /// For programs that are to be somebody who may do everything.
@@ -85,17 +130,28 @@ impl ControlPlane {
         Client::try_from(config).expect("a client")
     }
 
-    async fn config(&self) -> Config {
+    /// Of somebody who may do everything.
+    pub async fn config(&self) -> Config {
         let file = Kubeconfig::read_from(self.kubeconfig()).expect("our own kubeconfig");
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await;
         config.expect("our own kubeconfig")
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, Option<Child>> {
+        self.api_server
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kubeconfig_of(&self, user: &str) -> PathBuf {
         self.directory.join(format!("{user}.kubeconfig"))
     }
 
-    fn server(&self) -> String {
+    pub fn server(&self) -> String {
         format!("https://{}:6443", self.address)
     }
 
@@ -119,7 +175,7 @@ impl ControlPlane {
         self.run("etcd", &arguments)
     }
 
-    fn start_api_server(&self) -> Result<Child, String> {
+    fn spawn_api_server(&self) -> Result<(), String> {
         let mut arguments = vec![
             format!("--etcd-servers={}", self.store(2379)),
             format!("--bind-address={}", self.address),
@@ -133,13 +189,17 @@ impl ControlPlane {
             "--service-account-key-file=accounts.pub".to_owned(),
             "--service-account-signing-key-file=accounts.key".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            format!("--audit-policy-file={}", audit::POLICY_FILE),
+            format!("--audit-log-path={}", audit::LOG_FILE),
             "--profiling=false".to_owned(),
         ];
         if !self.has_controllers() {
             // Nothing would make the accounts that it asks for.
             arguments.push("--disable-admission-plugins=ServiceAccount".to_owned());
         }
-        self.run("kube-apiserver", &arguments)
+        let started = self.run("kube-apiserver", &arguments)?;
+        *self.running() = Some(started);
+        Ok(())
     }
 
     fn start_controllers(&self) -> Result<Child, String> {
@@ -160,7 +220,8 @@ impl ControlPlane {
         self.run("kube-controller-manager", &arguments)
     }
 
-    fn has_controllers(&self) -> bool {
+    /// Whether accounts, and slices of pods, are made.
+    pub fn has_controllers(&self) -> bool {
         self.programs.join("kube-controller-manager").is_file()
     }
 
@@ -168,7 +229,11 @@ impl ControlPlane {
     fn run(&self, program: &str, arguments: &[String]) -> Result<Child, String> {
         let binary = self.programs.join(program);
         let failed = |error| format!("{}: {error}", binary.display());
-        let log = File::create(self.log(program)).map_err(failed)?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log(program));
+        let log = log.map_err(failed)?;
         let mut command = Command::new(&binary);
         command.args(arguments).current_dir(&self.directory);
         command
@@ -181,7 +246,7 @@ impl ControlPlane {
         self.directory.join(format!("{program}.log"))
     }
 
-    async fn ready(&self, api_server: &mut Child) -> Result<(), String> {
+    async fn ready(&self) -> Result<(), String> {
         const GLANCE: Duration = Duration::from_millis(50);
         let mut config = self.config().await;
         config.default_retry = false;
@@ -195,8 +260,8 @@ impl ControlPlane {
                 Ok(Err(error)) => error.to_string(),
                 Err(_) => "it does not answer".to_owned(),
             };
-            let ended = api_server.try_wait().map_err(|error| error.to_string())?;
-            if ended.is_some() || Instant::now() > deadline {
+            let ended = self.running().as_mut().map(Child::try_wait);
+            if !matches!(ended, Some(Ok(None))) || Instant::now() > deadline {
                 let words = [self.last_words("etcd"), self.last_words("kube-apiserver")];
                 return Err(format!("no API server: {why}\n{}", words.concat()));
             }

@@ -48,8 +48,8 @@ pub fn write(directory: &Path, address: IpAddr) {
     put("tokens.csv", tokens.concat());
 }
 
-/// A kubeconfig for one of the users.
-pub fn kubeconfig(directory: &Path, server: &str, user: &str) -> Value {
+/// A kubeconfig for whoever has a token.
+pub fn kubeconfig(directory: &Path, server: &str, user: &str, token: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -59,6 +59,6 @@ pub fn kubeconfig(directory: &Path, server: &str, user: &str) -> Value {
             "server": server,
             "certificate-authority": directory.join("ca.crt"),
         }}],
-        "users": [{"name": user, "user": {"token": user}}],
+        "users": [{"name": user, "user": {"token": token}}],
     })
 }

@@ -1,43 +1,40 @@
 //! A namespace of an API server, for one test, and acts in it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
 use kube::api::{Api, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use kube::core::ApiResource;
-use kube::{Client, Resource, ResourceExt};
+use kube::{Client, Config, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 use vigie::api::route_health::RouteHealth;
 
+use crate::cluster::{self, Cluster};
+
 /// How long something may take that takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Of the API server for tests.
-pub async fn config() -> Config {
-    let file = std::env::var("KUBECONFIG").expect("KUBECONFIG names an API server for tests");
-    let kubeconfig = Kubeconfig::read_from(file).expect("a kubeconfig");
-    let options = KubeConfigOptions::default();
-    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
-    config.expect("a kubeconfig that can be used")
+/// Runs a test with a namespace of its own.
+pub fn test(body: impl AsyncFnOnce(Given) + Send) {
+    cluster::test(async move |cluster| body(Given::new(cluster)).await);
 }
 
-pub async fn client() -> Client {
-    Client::try_from(config().await).expect("a client")
+/// Runs one with an API server of its own.
+pub fn own(body: impl AsyncFnOnce(Given) + Send) {
+    cluster::own(async move |cluster| body(Given::new(cluster)).await);
 }
 
 pub struct Given {
     pub client: Client,
     pub namespace: String,
+    pub cluster: Cluster,
 }
 
 pub async fn create<K>(api: &Api<K>, object: Value)
@@ -50,16 +47,17 @@ where
 }
 
 impl Given {
-    pub async fn new() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let client = client().await;
-        let now = std::time::SystemTime::now();
-        let now = now.duration_since(std::time::UNIX_EPOCH).expect("a date");
-        let namespace = format!("t-{}-{number}", now.as_micros());
-        let namespaces: Api<Namespace> = Api::all(client.clone());
-        create(&namespaces, json!({"metadata": {"name": namespace}})).await;
-        Self { client, namespace }
+    fn new(cluster: Cluster) -> Self {
+        Self {
+            client: cluster.client.clone(),
+            namespace: cluster.namespace.clone(),
+            cluster,
+        }
+    }
+
+    /// Of somebody who may do everything.
+    pub async fn config(&self) -> Config {
+        self.cluster.control_plane().config().await
     }
 
     pub fn api<K>(&self) -> Api<K>
@@ -116,7 +114,7 @@ impl Given {
     /// A client of somebody who may only read these, everywhere or in the namespace.
     pub async fn user(&self, resources: &[&str], everywhere: bool) -> Client {
         self.grant(resources, everywhere).await;
-        let mut config = config().await;
+        let mut config = self.config().await;
         config.auth_info.impersonate = Some(self.namespace.clone());
         Client::try_from(config).expect("a client")
     }
