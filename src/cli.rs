@@ -13,6 +13,8 @@ mod render;
 mod report;
 mod run;
 mod signals;
+mod status;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,10 @@ enum Command {
     Controller(controller::ControllerArgs),
     /// Load what is published into a proxy beside us, and report
     Agent(agent::AgentArgs),
+    /// Wait until every proxy runs an Ingress as it is now, and it works
+    Wait(wait::WaitArgs),
+    /// Show what is published, which proxies run it, and what is not healthy
+    Status(status::StatusArgs),
     /// Tell what is wrong with manifests, and where
     Lint(lint::LintArgs),
     /// Say which rule takes a URL, why, and what becomes of the request
@@ -54,6 +60,8 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Controller(args) => controller::run(&args),
         Command::Agent(args) => agent::run(&args),
+        Command::Wait(args) => wait::run(&args),
+        Command::Status(args) => status::run(&args),
         Command::Lint(args) => lint::lint(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Render(args) => render::render(&args),

@@ -103,7 +103,8 @@ pub struct Serving {
     view: View,
     stop: oneshot::Sender<()>,
     agent: JoinHandle<()>,
-    tasks: JoinSet<()>,
+    /// End when this does.
+    _tasks: JoinSet<()>,
 }
 
 impl Serving {
@@ -165,7 +166,7 @@ impl Serving {
             },
             stop,
             agent,
-            tasks,
+            _tasks: tasks,
         })
     }
 
@@ -324,14 +325,23 @@ impl Counts {
             LoadKind::Nothing => {}
             LoadKind::Live => self.live += 1,
             LoadKind::Reloaded => {
-                let reason = load.reasons.first().map_or("unknown", String::as_str);
-                *self.reloads.entry(reason.to_owned()).or_default() += 1;
+                *self.reloads.entry(reason(load)).or_default() += 1;
             }
             LoadKind::Refused { .. } => self.refused += 1,
             LoadKind::Failed { .. } => self.failed += 1,
             LoadKind::Ended { .. } => self.ended += 1,
         }
     }
+}
+
+/// What kind of thing forced a reload, without names: there are few kinds and many names.
+fn reason(load: &Load) -> String {
+    let Some(first) = load.reasons.first() else {
+        return "unknown".to_owned();
+    };
+    let what = ["structure", "upstream", "format", "proxy"];
+    let what = what.into_iter().find(|what| first.starts_with(what));
+    what.unwrap_or("live update failed").to_owned()
 }
 
 fn tell(load: &Load) {

@@ -39,10 +39,6 @@ impl ConnectArgs {
         config.default_retry = false;
         Ok(config)
     }
-
-    pub async fn client(&self) -> anyhow::Result<Client> {
-        client(self.config().await?)
-    }
 }
 
 pub fn client(config: Config) -> anyhow::Result<Client> {

@@ -2,6 +2,7 @@
 //! whether the proxy that runs says the same. Exit codes: 0 the URL works, 1 it does not, 2 misuse.
 
 mod ask;
+mod in_cluster;
 mod running;
 mod text;
 mod sentence;
@@ -14,6 +15,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::connect::ConnectArgs;
 use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
 use super::report::{Report, colour};
@@ -34,9 +36,21 @@ pub struct ExplainArgs {
     #[arg(value_name = "URL")]
     url: Url,
 
-    /// Files and folders of manifests; - is standard input
-    #[arg(required = true, value_name = "PATH")]
+    /// Files and folders of manifests; - is standard input; none: the objects of a cluster
+    #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
+
+    /// Of a cluster, look at these namespaces alone (repeatable)
+    #[arg(
+        long = "namespaces",
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        conflicts_with = "paths"
+    )]
+    namespaces: Vec<String>,
+
+    #[command(flatten)]
+    connect: ConnectArgs,
 
     /// A header of the request, as 'X-Canary: always' (repeatable)
     #[arg(long = "header", value_name = "HEADER")]
@@ -77,7 +91,10 @@ struct Json<'a> {
 }
 
 pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
-    let folder = Manifests::open(&args.paths)?.read();
+    let folder = match args.paths.as_slice() {
+        [] => in_cluster::read(&args.connect, &args.namespaces)?,
+        paths => Manifests::open(paths)?.read(),
+    };
     let Built {
         snapshot,
         model,
