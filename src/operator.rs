@@ -6,6 +6,8 @@ pub mod proxies;
 pub mod publish;
 mod build;
 mod certificate;
+mod scope;
+mod settings;
 mod standing;
 
 use std::collections::BTreeMap;
@@ -79,6 +81,10 @@ pub struct Settings {
     /// Where the proxies listen in their pods.
     pub placement: Placement,
     pub source: cluster::Settings,
+    /// Sees only Ingresses of namespaces with these labels.
+    pub namespace_selector: Option<String>,
+    /// The ConfigMap with settings that go before the options.
+    pub config_map: Option<ObjectName>,
     /// What owns all that is published, so that it goes with the installation.
     pub owner: Option<OwnerReference>,
 }
@@ -93,6 +99,8 @@ pub struct View {
     /// None before the first build.
     pub outcome: watch::Receiver<Option<Outcome>>,
     pub builds: watch::Receiver<Builds>,
+    /// A sentence for each setting of the ConfigMap that cannot be read.
+    pub setting_problems: watch::Receiver<Vec<String>>,
 }
 
 /// What building has taken.
@@ -111,6 +119,13 @@ pub struct Operator {
     bundles: BTreeMap<ProxyKind, watch::Sender<Option<Arc<Bundle>>>>,
     outcomes: watch::Sender<Option<Outcome>>,
     builds: watch::Sender<Builds>,
+    /// Whether namespaces are selected.
+    selects: bool,
+    /// As the flags say.
+    flags: Options,
+    given: watch::Receiver<settings::Given>,
+    scope: watch::Receiver<scope::Scope>,
+    setting_problems: watch::Sender<Vec<String>>,
     election: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
     /// End with the operator.
     tasks: JoinSet<()>,
@@ -146,8 +161,19 @@ impl Operator {
             installation,
             proxies,
         ));
+        // Where nobody asks for it, everything is in scope, and nothing is given beside the flags.
+        let (given, settings_given) = watch::channel(Some(Arc::default()));
+        if let Some(of) = settings.config_map.clone() {
+            given.send_replace(None);
+            tasks.spawn(settings::follow(client.clone(), of, given));
+        }
+        let (scope, in_scope) = watch::channel(None);
+        if let Some(selector) = settings.namespace_selector.clone() {
+            tasks.spawn(scope::follow(client.clone(), selector, scope));
+        }
         let (outcomes, outcome) = watch::channel(None);
         let (builds, told) = watch::channel(Builds::default());
+        let (setting_problems, problems) = watch::channel(Vec::new());
         let mut view = View {
             watches: cluster.watches.clone(),
             leads: leadership,
@@ -155,6 +181,7 @@ impl Operator {
             published: BTreeMap::new(),
             outcome,
             builds: told,
+            setting_problems: problems,
         };
         let mut bundles = BTreeMap::new();
         for kind in &settings.proxies {
@@ -177,7 +204,16 @@ impl Operator {
         Self {
             view,
             cluster,
-            builder: Builder::new(settings.options, settings.placement, &settings.proxies),
+            builder: Builder::new(
+                settings.options.clone(),
+                settings.placement,
+                &settings.proxies,
+            ),
+            selects: settings.namespace_selector.is_some(),
+            flags: settings.options,
+            given: settings_given,
+            scope: in_scope,
+            setting_problems,
             bundles,
             outcomes,
             builds,
@@ -212,34 +248,57 @@ impl Operator {
         let mut minutes = interval(Duration::from_secs(60));
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut built_on = None;
-        snapshots.mark_changed();
+        self.given.mark_changed();
         loop {
-            let (today, due) = tokio::select! {
+            let due = tokio::select! {
                 changed = snapshots.changed() => match changed {
-                    Ok(()) => (today(), true),
+                    Ok(()) => true,
                     Err(_) => return,
                 },
-                Ok(()) = proxies.changed() => {
-                    let known = proxies.borrow_and_update().clone();
-                    (today(), self.builder.learn(&known))
-                }
-                _ = minutes.tick() => {
-                    let today = today();
-                    (today, built_on.is_some_and(|built_on| built_on != today))
-                }
+                Ok(()) = proxies.changed() => false,
+                Ok(()) = self.scope.changed() => true,
+                Ok(()) = self.given.changed() => self.take_settings(),
+                _ = minutes.tick() => built_on.is_some_and(|built_on| built_on != today()),
             };
-            if due || built_on.is_none() {
-                let snapshot = snapshots.borrow_and_update().clone();
+            let known = proxies.borrow_and_update().clone();
+            let learnt = self.builder.learn(&known);
+            if (due || learnt || built_on.is_none())
+                && let Some(snapshot) = self.seen(&snapshots.borrow_and_update())
+            {
+                let today = today();
                 self.build(&snapshot, today);
                 built_on = Some(today);
-            }
-            let known = proxies.borrow().clone();
-            if self.builder.learn(&known) {
-                let snapshot = snapshots.borrow().clone();
-                self.build(&snapshot, today);
+                if self.builder.learn(&known) {
+                    self.build(&snapshot, today);
+                }
             }
             self.outcomes.send_replace(self.builder.outcome(&known));
         }
+    }
+
+    /// What is seen of a snapshot; None before that can be said.
+    fn seen(&self, snapshot: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
+        if self.given.borrow().is_none() {
+            return None;
+        }
+        if !self.selects {
+            return Some(snapshot.clone());
+        }
+        let names = self.scope.borrow().clone()?;
+        Some(scope::within(snapshot, &names))
+    }
+
+    /// Says whether another build is due.
+    fn take_settings(&mut self) -> bool {
+        let Some(given) = self.given.borrow_and_update().clone() else {
+            return false;
+        };
+        let (options, problems) = settings::applied(&self.flags, &given);
+        for problem in &problems {
+            tracing::warn!("settings: {problem}");
+        }
+        self.setting_problems.send_replace(problems);
+        self.builder.set_options(options)
     }
 
     fn build(&mut self, snapshot: &Arc<Snapshot>, today: Date) {

@@ -38,7 +38,7 @@ use service::Upstreams;
 pub use tls::{certificate as certificate_of_pem, of_secret as certificate_of_secret};
 
 /// What a build reads beside the snapshot.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     pub classes: Classes,
     /// Takes what no route takes, where no Ingress's own default backend does: a Service and its port

@@ -21,7 +21,9 @@ use crate::render::Placement;
 use crate::render::bundle::ProxyKind;
 use crate::render::wire::Installation;
 use crate::server::serve;
+use crate::snapshot::ObjectName;
 use crate::source::cluster::{self, Namespaces};
+use crate::source::stand_in::object_name;
 use crate::telemetry::{self, LogFormat, Metrics};
 
 #[derive(Debug, Args)]
@@ -52,6 +54,15 @@ pub struct ControllerArgs {
     /// Watch these namespaces alone, with rights in these only (repeatable)
     #[arg(long = "namespaces", value_name = "NAMESPACE", value_delimiter = ',')]
     namespaces: Vec<String>,
+
+    /// See only Ingresses of namespaces with these labels, as team=shop
+    #[arg(long, value_name = "LABELS", conflicts_with = "namespaces")]
+    namespace_selector: Option<String>,
+
+    /// The ConfigMap whose settings go before the flags of the same names; its changes take hold at
+    /// once
+    #[arg(long, value_name = "NAMESPACE/NAME", value_parser = config_map)]
+    config_map: Option<ObjectName>,
 
     /// Ask for lists as streams, which spares the API server memory (Kubernetes 1.34 or newer)
     #[arg(long)]
@@ -117,6 +128,8 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
         options: args.build.options(today(), None),
         placement: placement(args),
         source: source(args),
+        namespace_selector: args.namespace_selector.clone(),
+        config_map: args.config_map.clone(),
     };
     let metrics = Metrics::default();
     tracing::info!(
@@ -133,6 +146,10 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
     }
     tracing::info!("stopped");
     Ok(GOOD)
+}
+
+fn config_map(text: &str) -> Result<ObjectName, String> {
+    object_name(text).ok_or_else(|| "write NAMESPACE/NAME, as vigie/settings".to_owned())
 }
 
 fn proxies(names: &[ProxyName]) -> Vec<ProxyKind> {

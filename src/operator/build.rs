@@ -84,6 +84,18 @@ impl Builder {
         }
     }
 
+    /// From now on these hold, with what has been learnt so far. Says whether they are others.
+    pub fn set_options(&mut self, options: Options) -> bool {
+        let options = Options {
+            memory: self.options.memory.clone(),
+            today: self.options.today,
+            ..options
+        };
+        let changed = self.options != options;
+        self.options = options;
+        changed
+    }
+
     /// Builds a snapshot, and renders it for each kind of proxy.
     pub fn build(
         &mut self,

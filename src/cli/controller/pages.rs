@@ -132,6 +132,14 @@ fn tasks(view: &View) -> Vec<Task> {
         },
         detail: String::new(),
     });
+    let problems = view.setting_problems.borrow();
+    if !problems.is_empty() {
+        tasks.push(Task {
+            name: "settings".to_owned(),
+            state: TaskState::Degraded,
+            detail: problems.join("; "),
+        });
+    }
     // Whoever follows publishes nothing, and is ready all the same.
     let leads = *view.leads.borrow();
     for (proxy, published) in view.published.iter().filter(|_| leads) {

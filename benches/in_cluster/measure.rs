@@ -1,0 +1,273 @@
+//! What is measured, and how it is said.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::api::ListParams;
+use tokio::time::sleep;
+
+use crate::cluster::{Cluster, Pod, Process, ask, vigie};
+use crate::estate::{Estate, address, host};
+
+/// Between two looks at what is waited for.
+const GLANCE: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(180);
+/// A storm is of so many changes a second.
+const STORM: usize = 5;
+/// The kernel counts CPU time in these.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What a bare client takes to list what is watched.
+pub async fn baseline(cluster: &Cluster) -> Duration {
+    let begun = Instant::now();
+    let all = ListParams::default();
+    let lists = tokio::join!(
+        async {
+            cluster
+                .api::<Ingress>()
+                .list(&all)
+                .await
+                .expect("a list")
+                .items
+                .len()
+        },
+        async {
+            cluster
+                .api::<Service>()
+                .list(&all)
+                .await
+                .expect("a list")
+                .items
+                .len()
+        },
+        async {
+            cluster
+                .api::<EndpointSlice>()
+                .list(&all)
+                .await
+                .expect("a list")
+                .items
+                .len()
+        },
+        async {
+            cluster
+                .api::<Secret>()
+                .list(&all)
+                .await
+                .expect("a list")
+                .items
+                .len()
+        },
+    );
+    assert!(lists.0 > 0);
+    begun.elapsed()
+}
+
+/// Asks for a route until a backend answers.
+pub async fn until_served(pod: Ipv4Addr, number: usize) {
+    until(pod, number, |_| true).await;
+}
+
+async fn until(pod: Ipv4Addr, number: usize, wanted: impl Fn(&str) -> bool) {
+    let url = format!("http://{}/", host(number));
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let answer = ask(pod.into(), &url).await;
+        let seen = match &answer {
+            Ok(answer) => {
+                let by = answer.report().map(|report| report.backend);
+                // A route with TLS redirects to it.
+                if answer.status == 308 || by.as_deref().is_some_and(&wanted) {
+                    return;
+                }
+                answer.status.to_string()
+            }
+            Err(error) => error.to_string(),
+        };
+        assert!(Instant::now() < deadline, "{url} is not served: {seen}");
+        sleep(GLANCE).await;
+    }
+}
+
+/// The processes that are looked at.
+pub struct Watched {
+    controller: i32,
+    agent: i32,
+    pod: i32,
+}
+
+impl Watched {
+    pub fn new(controller: &Process, agent: &Process, _pod: &Pod) -> Self {
+        let pid = |process: &Process| process.pid().expect("it runs");
+        Self {
+            controller: pid(controller),
+            agent: pid(agent),
+            pod: pid(agent),
+        }
+    }
+
+    fn all(&self) -> [(&'static str, i32); 2] {
+        [("controller", self.controller), ("agent", self.agent)]
+    }
+
+    /// Waits until nobody is at work any more.
+    pub async fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let before = self.cpu();
+            sleep(Duration::from_secs(2)).await;
+            if self.cpu() - before <= 6 * TICK || Instant::now() > deadline {
+                return;
+            }
+        }
+    }
+
+    fn cpu(&self) -> Duration {
+        self.all().iter().map(|(_, pid)| cpu(*pid)).sum()
+    }
+
+    pub async fn at_rest(&self) {
+        self.settle().await;
+        let seconds = 10;
+        let before = self.all().map(|(_, pid)| cpu(pid));
+        sleep(Duration::from_secs(seconds)).await;
+        let mut text = Vec::new();
+        for ((name, pid), before) in self.all().iter().zip(before) {
+            let share = (cpu(*pid) - before).as_secs_f64() / seconds as f64 * 100.0;
+            text.push(format!("{name} {share:.1} %"));
+        }
+        println!("    CPU at rest, of a core: {}", text.join(", "));
+    }
+
+    pub fn print_memory(&self, size: usize) {
+        let controller = resident(self.controller);
+        let allowed = 40.0 + size as f64 * 0.04;
+        println!(
+            "    memory: controller {controller:.0} MB (goal {allowed:.0}), agent {:.0} MB",
+            resident(self.pod)
+        );
+    }
+}
+
+fn cpu(pid: i32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+    let (_, fields) = stat.rsplit_once(')').expect("a name in parentheses");
+    let mut fields = fields.split_whitespace().skip(11);
+    let mut next = || fields.next().and_then(|field| field.parse::<u32>().ok());
+    let ticks = next().zip(next()).map(|(user, system)| user + system);
+    TICK * ticks.expect("two numbers")
+}
+
+/// In megabytes.
+fn resident(pid: i32) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kib.expect("a number") / 1024.0
+}
+
+/// Times of changes, in the order of their rounds.
+#[derive(Default)]
+pub struct Figures {
+    ingress: Vec<Duration>,
+    wait: Vec<Duration>,
+    endpoints: Vec<Duration>,
+}
+
+impl Figures {
+    /// An Ingress whose Service is there already: created → served, and → `vigie wait` has returned.
+    pub async fn new_ingress(
+        &mut self,
+        cluster: &Cluster,
+        estate: &mut Estate,
+        pod: &Pod,
+        _round: usize,
+    ) {
+        let mut number = estate.prepare().await;
+        while number.is_multiple_of(10) {
+            number = estate.prepare().await;
+        }
+        // What came with the Service is over.
+        sleep(Duration::from_millis(1_500)).await;
+        let begun = Instant::now();
+        estate.ingress(number).await;
+        until_served(pod.address, number).await;
+        self.ingress.push(begun.elapsed());
+        let kubeconfig = cluster.control_plane().kubeconfig();
+        let mut waiting = Process::start(vigie(&format!(
+            "wait ingress/bench-{number} --for programmed --timeout 60 --namespace {} --kubeconfig {}",
+            cluster.namespace,
+            kubeconfig.display()
+        )));
+        let status = waiting.ended().await;
+        assert!(status.success(), "{:?}", waiting.said());
+        self.wait.push(begun.elapsed());
+    }
+
+    /// One of two endpoints goes, and then the other one alone is there: traffic follows.
+    pub async fn endpoints(&mut self, estate: &Estate, pod: &Pod) {
+        let number = 1;
+        for second in [false, true] {
+            estate.only(number, !second).await;
+            let before = address(!second).to_string();
+            until(pod.address, number, |by| by == before).await;
+            sleep(Duration::from_millis(1_500)).await;
+            let begun = Instant::now();
+            estate.only(number, second).await;
+            let after = address(second).to_string();
+            until(pod.address, number, |by| by == after).await;
+            self.endpoints.push(begun.elapsed());
+        }
+    }
+
+    pub fn print(&self, _watched: &Watched, rounds: usize) {
+        println!("    of {rounds} rounds, median and 95 % in milliseconds:");
+        for (what, times) in [
+            ("new Ingress → served", &self.ingress),
+            ("new Ingress → vigie wait returns", &self.wait),
+            ("endpoint change → traffic follows", &self.endpoints),
+        ] {
+            let (median, most) = quantiles(times);
+            println!("      {what}: {median:.0} {most:.0}");
+        }
+    }
+
+    /// Five changes of endpoints a second, with a request after the other: none may be lost.
+    pub async fn storm(&self, estate: &Estate, pod: &Pod, seconds: usize) {
+        let begun = Instant::now();
+        let (mut asked, mut lost) = (0, 0);
+        let url = format!("http://{}/", host(2));
+        let asking = async {
+            while begun.elapsed() < Duration::from_secs(seconds as u64) {
+                let answer = ask(pod.address.into(), &url).await;
+                asked += 1;
+                lost += usize::from(!answer.is_ok_and(|answer| answer.status == 200));
+            }
+        };
+        let changing = async {
+            for change in 0..seconds * STORM {
+                estate.only(3 + change % 50, change % 2 == 0).await;
+                let next = Duration::from_secs(1) / STORM as u32 * (change as u32 + 1);
+                sleep(next.saturating_sub(begun.elapsed())).await;
+            }
+        };
+        tokio::join!(asking, changing);
+        println!(
+            "    storm of {STORM} changes a second for {seconds} s: {lost} of {asked} requests lost"
+        );
+    }
+}
+
+fn quantiles(times: &[Duration]) -> (f64, f64) {
+    let mut sorted: Vec<f64> = times.iter().map(|time| time.as_secs_f64() * 1e3).collect();
+    sorted.sort_by(f64::total_cmp);
+    let at = |share: f64| {
+        let index = ((sorted.len() - 1) as f64 * share).round() as usize;
+        sorted[index]
+    };
+    (at(0.5), at(0.95))
+}

@@ -1,0 +1,243 @@
+//! Settings that can be changed while a controller runs: the keys of a ConfigMap, which go before the
+//! flags of the same names. One that cannot be read is told by name, and what the flags say holds.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use ipnet::IpNet;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::runtime::watcher::Event;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use tokio::sync::watch;
+
+use crate::api::CONTROLLER_NAME;
+use crate::snapshot::ObjectName;
+use crate::telemetry::chain;
+use crate::translate::{Options, PathSemantics};
+
+/// What the ConfigMap says; None before it is known whether there is one.
+pub type Given = Option<Arc<BTreeMap<String, String>>>;
+
+type Read = fn(&mut Options, &str) -> Result<(), String>;
+
+/// Every setting, with what reads it.
+const KNOWN: [(&str, Read); 7] = [
+    ("default-backend", default_backend),
+    ("default-certificate", default_certificate),
+    ("path-semantics", path_semantics),
+    ("proxy-protocol", proxy_protocol),
+    ("take-over", take_over),
+    ("trusted-proxies", trusted_proxies),
+    ("watch-ingress-without-class", without_class),
+];
+
+/// The options that hold, and a sentence for each setting that cannot be read.
+pub fn applied(flags: &Options, given: &BTreeMap<String, String>) -> (Options, Vec<String>) {
+    let mut options = flags.clone();
+    let mut problems = Vec::new();
+    for (key, value) in given {
+        let known = KNOWN.iter().find(|(name, _)| name == key);
+        match known.map(|(_, read)| read(&mut options, value.trim())) {
+            Some(Ok(())) => {}
+            Some(Err(allowed)) => problems.push(format!(
+                "{key}: {} is not allowed; write {allowed}",
+                crate::model::names::shown(value)
+            )),
+            None => problems.push(unknown(key)),
+        }
+    }
+    (options, problems)
+}
+
+fn unknown(key: &str) -> String {
+    let mut names = KNOWN.map(|(name, _)| name);
+    names.sort_by_key(|name| strsim::damerau_levenshtein(name, key));
+    let near = strsim::damerau_levenshtein(names[0], key) <= 3;
+    let hint = match near {
+        true => format!("; did you mean {}?", names[0]),
+        false => {
+            names.sort_unstable();
+            format!("; there are {}", names.join(", "))
+        }
+    };
+    format!("{} is no setting{hint}", crate::model::names::shown(key))
+}
+
+fn default_backend(options: &mut Options, text: &str) -> Result<(), String> {
+    let allowed = || "NAMESPACE/SERVICE[:PORT], as shop/api:80".to_owned();
+    let (name, port) = match text.split_once(':') {
+        Some((name, port)) => (name, Some(port.to_owned())),
+        None => (text, None),
+    };
+    options.default_backend = Some((object_name(name).ok_or_else(allowed)?, port));
+    Ok(())
+}
+
+fn default_certificate(options: &mut Options, text: &str) -> Result<(), String> {
+    let allowed = || "NAMESPACE/SECRET, as shop/tls".to_owned();
+    options.default_certificate_secret = Some(object_name(text).ok_or_else(allowed)?);
+    Ok(())
+}
+
+fn object_name(text: &str) -> Option<ObjectName> {
+    let (namespace, name) = text.split_once('/')?;
+    let good = |part: &str| !part.is_empty() && !part.contains('/');
+    (good(namespace) && good(name)).then(|| ObjectName::new(namespace, name))
+}
+
+fn path_semantics(options: &mut Options, text: &str) -> Result<(), String> {
+    options.classes.semantics = Some(match text {
+        "strict" => PathSemantics::Strict,
+        "ingress-nginx" => PathSemantics::IngressNginx,
+        _ => return Err("strict or ingress-nginx".to_owned()),
+    });
+    Ok(())
+}
+
+fn proxy_protocol(options: &mut Options, text: &str) -> Result<(), String> {
+    options.proxy_protocol = boolean(text)?;
+    Ok(())
+}
+
+fn without_class(options: &mut Options, text: &str) -> Result<(), String> {
+    options.classes.without_class = boolean(text)?;
+    Ok(())
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "true or false".to_owned())
+}
+
+fn take_over(options: &mut Options, text: &str) -> Result<(), String> {
+    let own = (CONTROLLER_NAME.to_owned(), PathSemantics::Strict);
+    let taken = parts(text).map(|name| (name.to_owned(), PathSemantics::IngressNginx));
+    options.classes.controllers = std::iter::once(own).chain(taken).collect();
+    Ok(())
+}
+
+fn trusted_proxies(options: &mut Options, text: &str) -> Result<(), String> {
+    let network = |text: &str| {
+        let address = text.parse::<IpAddr>().map(IpNet::from);
+        let network = text.parse::<IpNet>().map(|network| network.trunc());
+        let allowed = "addresses or networks with commas between, as 10.0.0.0/8".to_owned();
+        network.or(address).map_err(|_| allowed)
+    };
+    options.trusted_proxies = parts(text).map(network).collect::<Result<_, _>>()?;
+    Ok(())
+}
+
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+}
+
+/// Follows the ConfigMap until nobody listens any more. One that is not there says nothing.
+pub async fn follow(client: Client, of: ObjectName, given: watch::Sender<Given>) {
+    let api: Api<ConfigMap> = Api::namespaced(client, &of.namespace);
+    let config = watcher::Config::default().fields(&format!("metadata.name={}", of.name));
+    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut listed = None;
+    loop {
+        let event = tokio::select! {
+            () = given.closed() => return,
+            Some(event) = events.next() => event,
+        };
+        let now = match event {
+            Ok(Event::Init) => {
+                listed = None;
+                continue;
+            }
+            Ok(Event::InitApply(object)) => {
+                listed = object.data;
+                continue;
+            }
+            Ok(Event::InitDone) => listed.take().unwrap_or_default(),
+            Ok(Event::Apply(object)) => object.data.unwrap_or_default(),
+            Ok(Event::Delete(_)) => BTreeMap::new(),
+            Err(error) => {
+                tell(&error, &of);
+                // Nobody waits for what cannot be had.
+                given.send_if_modified(|given| {
+                    let unknown = given.is_none();
+                    given.get_or_insert_default();
+                    unknown
+                });
+                continue;
+            }
+        };
+        given.send_replace(Some(Arc::new(now)));
+    }
+}
+
+fn tell(error: &dyn std::error::Error, of: &impl Display) {
+    tracing::warn!(error = %chain(error), "watching the settings in ConfigMap {of} failed");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::translate::{Classes, Memory};
+
+    fn flags() -> Options {
+        Options {
+            classes: Classes {
+                name: "vigie".to_owned(),
+                controllers: Vec::new(),
+                semantics: None,
+                without_class: false,
+            },
+            default_backend: None,
+            default_certificate_secret: None,
+            default_certificate: None,
+            proxy_protocol: false,
+            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+            today: jiff::civil::date(2026, 1, 1),
+            memory: Memory::default(),
+        }
+    }
+
+    fn given(key: &str, value: &str) -> (Options, Vec<String>) {
+        applied(&flags(), &[(key.to_owned(), value.to_owned())].into())
+    }
+
+    #[test]
+    fn what_is_given_goes_before_the_flags() {
+        let (options, problems) = given("trusted-proxies", "192.0.2.1, 198.51.100.0/24");
+        assert!(problems.is_empty());
+        let texts: Vec<String> = options
+            .trusted_proxies
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(texts, ["192.0.2.1/32", "198.51.100.0/24"]);
+        let (options, _) = given("proxy-protocol", "true");
+        assert!(options.proxy_protocol);
+        let (options, _) = given("default-backend", "shop/api:80");
+        let named = Some((ObjectName::new("shop", "api"), Some("80".to_owned())));
+        assert_eq!(options.default_backend, named);
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_is_told_and_the_flags_hold() {
+        let (options, problems) = given("trusted-proxies", "everybody");
+        assert_eq!(options.trusted_proxies, flags().trusted_proxies);
+        let words = "trusted-proxies: \"everybody\" is not allowed; write addresses or networks with \
+                     commas between, as 10.0.0.0/8";
+        assert_eq!(problems, [words]);
+    }
+
+    #[test]
+    fn a_setting_that_is_none_is_refused_by_name() {
+        let (_, problems) = given("proxy-protocoll", "true");
+        let words = "\"proxy-protocoll\" is no setting; did you mean proxy-protocol?";
+        assert_eq!(problems, [words]);
+        let (_, problems) = given("worker-processes", "4");
+        assert!(problems[0].contains("there are default-backend, default-certificate, "));
+    }
+}
