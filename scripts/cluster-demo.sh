@@ -25,7 +25,8 @@ target=${CARGO_TARGET_DIR:-target}/debug
 work=$(mktemp -d)
 cleanup() {
   trap - EXIT
-  kill -- $(jobs -p) 2>/dev/null || true
+  # All that is left ends with us.
+  kill -KILL $(jobs -p) 2>/dev/null || true
   wait 2>/dev/null || true
   rm -rf "$work"
 }

@@ -1,155 +1,210 @@
-//! (model, findings) → the conditions that each Ingress should show. Pure; time is an argument where
-//! it will be needed. What takes a report of a proxy (Programmed and what follows) is not decided
-//! here yet.
+//! (model, findings, what the proxies run) → the status that each RouteHealth should show. Pure: time is
+//! an argument, and of a standing status only the moments of its changes are taken over.
+//!
+//! A RouteHealth *holds* routes: of all that are about a route, one speaks for it ([`holders`]). Each
+//! route has a verdict for each stage of a request ([`stages`]); the first that is False is the answer.
+//! What probes would tell is not decided here yet: those two stages are Unknown and lower nothing.
 //!
 //! It must never know a client or a clock.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
-use std::collections::{BTreeMap, BTreeSet};
+mod entries;
+pub mod generated;
+mod holders;
+mod programmed;
+mod stages;
+mod status;
+mod words;
+mod writer;
 
-use serde::Serialize;
+use std::collections::BTreeMap;
 
-use crate::model::diagnostics::{Code, Diagnostic, Kind, ObjectRef, Stage};
+use jiff::Timestamp;
+use k8s_openapi::api::networking::v1::Ingress;
+
+use crate::api::route_health::{ConditionStatus, RouteHealth, RouteHealthStatus};
+use crate::model::Model;
+use crate::model::diagnostics::{Code, Diagnostic, Kind, ObjectRef, Severity, Stage};
 use crate::model::names::UpstreamName;
-use crate::model::{Action, Model, Route};
+use crate::model::tally::Tally;
 
-/// One condition of an object, without its transition time.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Condition {
-    #[serde(rename = "type")]
-    pub kind: ConditionType,
-    pub status: Status,
-    pub reason: &'static str,
-    pub message: String,
+use stages::Index;
+
+/// What a build and the proxies have to say.
+pub struct Seen<'a> {
+    pub model: &'a Model,
+    /// Sorted, as a translation gives them.
+    pub diagnostics: &'a [Diagnostic],
+    pub ingresses: BTreeMap<ObjectRef, Subject<'a>>,
+    pub tallies: BTreeMap<UpstreamName, Tally>,
+    pub proxies: Vec<Proxy<'a>>,
+    pub now: Timestamp,
+    /// Until then a proxy that says nothing is believed to run what a standing status says that it
+    /// runs: who has just begun to write knows less than who wrote.
+    pub trust_until: Option<Timestamp>,
 }
 
-/// In the order of a request's way; the first that is False is the answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+/// An Ingress, and the build in which it first stood as it is now.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    pub ingress: &'a Ingress,
+    pub since: Option<u64>,
+}
+
+/// What a proxy is known to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Proxy<'a> {
+    pub name: &'a str,
+    pub build: Option<u64>,
+    /// In its own words, why it does not take what is published.
+    pub refusal: Option<&'a str>,
+}
+
+/// Whose an Ingress is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    Ours,
+    /// No controller can serve it: its class does not exist, or it names none and none is the default.
+    Nobodys,
+    Others,
+}
+
+impl Seen<'_> {
+    /// By the findings on it.
+    pub fn claim(&self, ingress: &ObjectRef) -> Claim {
+        let from = self
+            .diagnostics
+            .partition_point(|finding| finding.origin.object < *ingress);
+        let of_ingress = self.diagnostics[from..]
+            .iter()
+            .take_while(|finding| finding.origin.object == *ingress);
+        claim_of(of_ingress)
+    }
+}
+
+fn claim_of<'d>(findings: impl Iterator<Item = &'d Diagnostic>) -> Claim {
+    let mut claim = Claim::Ours;
+    for finding in findings {
+        match (finding.code, finding.severity) {
+            (Code::RH210, _) => claim = Claim::Nobodys,
+            (Code::RH102, Severity::Info) => claim = Claim::Others,
+            (Code::RH102, _) => claim = Claim::Nobodys,
+            _ => {}
+        }
+    }
+    claim
+}
+
+/// In the order of a request's way; Healthy is the verdict over all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConditionType {
+    Healthy,
     /// We take the object.
     Accepted,
     /// All that it refers to exists and can be used.
     ResolvedRefs,
+    /// Every proxy runs it as it is.
+    Programmed,
+    EndpointsReady,
+    ProbePassing,
+    PrefixServed,
 }
 
 impl ConditionType {
-    pub const ALL: [Self; 2] = [Self::Accepted, Self::ResolvedRefs];
+    pub const STAGES: [Self; 6] = [
+        Self::Accepted,
+        Self::ResolvedRefs,
+        Self::Programmed,
+        Self::EndpointsReady,
+        Self::ProbePassing,
+        Self::PrefixServed,
+    ];
 
-    fn stage(self) -> Stage {
+    pub fn as_str(self) -> &'static str {
         match self {
-            Self::Accepted => Stage::Accepted,
-            Self::ResolvedRefs => Stage::ResolvedRefs,
-        }
-    }
-
-    /// The reason while it is True.
-    fn good(self) -> &'static str {
-        match self {
+            Self::Healthy => "Healthy",
             Self::Accepted => "Accepted",
             Self::ResolvedRefs => "ResolvedRefs",
+            Self::Programmed => "Programmed",
+            Self::EndpointsReady => "EndpointsReady",
+            Self::ProbePassing => "ProbePassing",
+            Self::PrefixServed => "PrefixServed",
+        }
+    }
+
+    /// Where findings make it False.
+    fn stage(self) -> Option<Stage> {
+        match self {
+            Self::Accepted => Some(Stage::Accepted),
+            Self::ResolvedRefs => Some(Stage::ResolvedRefs),
+            Self::Programmed => Some(Stage::Programmed),
+            Self::EndpointsReady => Some(Stage::EndpointsReady),
+            Self::Healthy | Self::ProbePassing | Self::PrefixServed => None,
         }
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub enum Status {
-    True,
-    False,
+/// What is said of one stage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Verdict {
+    status: ConditionStatus,
+    reason: &'static str,
+    message: String,
 }
 
-/// The conditions of every Ingress that has a route or a finding.
-pub fn conditions(
-    model: &Model,
-    diagnostics: &[Diagnostic],
-) -> BTreeMap<ObjectRef, Vec<Condition>> {
-    let mut routes: BTreeMap<&ObjectRef, Vec<&Route>> = BTreeMap::new();
-    let all = model
-        .hosts
-        .values()
-        .flat_map(|host| &host.routes)
-        .chain(&model.fallback);
-    for route in all.filter(|route| route.origin.object.kind == Kind::Ingress) {
-        routes.entry(&route.origin.object).or_default().push(route);
+impl Verdict {
+    fn good(reason: &'static str) -> Self {
+        Self {
+            status: ConditionStatus::True,
+            reason,
+            message: String::new(),
+        }
     }
-    let mut findings: BTreeMap<&ObjectRef, Vec<&Diagnostic>> = BTreeMap::new();
-    for finding in diagnostics
-        .iter()
-        .filter(|d| d.origin.object.kind == Kind::Ingress)
-    {
-        findings
-            .entry(&finding.origin.object)
-            .or_default()
-            .push(finding);
-    }
-    let objects: BTreeSet<&ObjectRef> = routes.keys().chain(findings.keys()).copied().collect();
-    let of = |object: &ObjectRef| {
-        let routes = routes.get(object).map(Vec::as_slice).unwrap_or_default();
-        let findings = findings.get(object).map(Vec::as_slice).unwrap_or_default();
-        ConditionType::ALL
-            .map(|kind| condition(kind, object, routes, findings))
-            .to_vec()
-    };
-    objects
-        .into_iter()
-        .map(|object| (object.clone(), of(object)))
-        .collect()
-}
 
-fn condition(
-    kind: ConditionType,
-    object: &ObjectRef,
-    routes: &[&Route],
-    findings: &[&Diagnostic],
-) -> Condition {
-    match findings
-        .iter()
-        .find(|finding| breaks(finding, kind.stage()))
-    {
-        Some(finding) => Condition {
-            kind,
-            status: Status::False,
+    fn bad(finding: &Diagnostic) -> Self {
+        Self {
+            status: ConditionStatus::False,
             reason: finding.code.reason(),
             message: finding.message.clone(),
-        },
-        None => Condition {
-            kind,
-            status: Status::True,
-            reason: kind.good(),
-            message: match kind {
-                ConditionType::Accepted => {
-                    format!("{} of {object}.", count(routes.len(), "route"))
-                }
-                ConditionType::ResolvedRefs => {
-                    format!("{}.", count(upstreams(routes).len(), "Service port"))
-                }
-            },
-        },
-    }
-}
-
-/// An Ingress that is not ours is not accepted, however little that matters to us.
-fn breaks(finding: &Diagnostic, stage: Stage) -> bool {
-    finding.code.stage() == stage && (finding.is_error() || finding.code == Code::RH102)
-}
-
-fn upstreams<'r>(routes: &[&'r Route]) -> BTreeSet<&'r UpstreamName> {
-    let mut names = BTreeSet::new();
-    for route in routes {
-        if let Action::Forward(forward) = &route.action {
-            names.insert(&forward.split.primary);
-            names.extend(forward.split.rules.iter().map(|rule| &rule.upstream));
-            names.extend(forward.split.shares.iter().map(|share| &share.upstream));
         }
     }
-    names
+
+    fn unknown(reason: &'static str, message: &str) -> Self {
+        Self {
+            status: ConditionStatus::Unknown,
+            reason,
+            message: message.to_owned(),
+        }
+    }
+
+    fn is_false(&self) -> bool {
+        self.status == ConditionStatus::False
+    }
 }
 
-fn count(number: usize, noun: &str) -> String {
-    match number {
-        1 => format!("1 {noun}"),
-        n => format!("{n} {noun}s"),
+/// The status of every RouteHealth that is ours to write; `healths` are all that are not another
+/// installation's. One whose Ingresses are another controller's is left out while its status tells
+/// what that one made of it.
+pub fn statuses(
+    seen: &Seen<'_>,
+    healths: &BTreeMap<ObjectRef, &RouteHealth>,
+) -> BTreeMap<ObjectRef, RouteHealthStatus> {
+    let index = Index::new(seen);
+    let mut shares = holders::shares(&index, healths);
+    let mut wanted = BTreeMap::new();
+    for (name, health) in healths {
+        let share = shares.remove(name).unwrap_or_default();
+        if let Some(status) = status::status(&index, name, health, share) {
+            wanted.insert(name.clone(), status);
+        }
     }
+    wanted
+}
+
+/// How an Ingress is named among findings.
+pub fn ingress_ref(namespace: &str, name: &str) -> ObjectRef {
+    ObjectRef::new(Kind::Ingress, namespace, name)
 }
 
 #[cfg(test)]

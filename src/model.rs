@@ -11,6 +11,7 @@
 
 pub mod diagnostics;
 pub mod names;
+pub mod tally;
 
 use std::collections::BTreeMap;
 use std::fmt;

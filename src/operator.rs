@@ -4,6 +4,7 @@
 pub mod lease;
 pub mod proxies;
 pub mod publish;
+pub mod status;
 mod build;
 mod certificate;
 mod scope;
@@ -37,6 +38,8 @@ use build::Builder;
 use lease::Election;
 use proxies::Proxies;
 use publish::{Inputs, Published, Publisher};
+use status::StatusReport;
+use status::addresses::{Publish, addresses};
 
 /// What the latest build came to and what the proxies make of it: all that status tells of.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ pub struct Outcome {
     pub snapshot: Arc<Snapshot>,
     pub model: Arc<Model>,
     pub diagnostics: Arc<[Diagnostic]>,
-    /// In which build each Ingress first stood in its present generation.
+    /// In which build each Ingress first stood in its present generation, with its routes as they are.
     pub since: Arc<BTreeMap<ObjectName, BuildNumber>>,
     /// Every proxy that counts: one that is alive and has proven a load.
     pub proxies: Arc<[ProxyState]>,
@@ -87,6 +90,9 @@ pub struct Settings {
     pub config_map: Option<ObjectName>,
     /// What owns all that is published, so that it goes with the installation.
     pub owner: Option<OwnerReference>,
+    pub status: status::Settings,
+    /// The addresses that Ingresses show.
+    pub publish: Publish,
 }
 
 /// What others may look at while an operator runs.
@@ -101,6 +107,7 @@ pub struct View {
     pub builds: watch::Receiver<Builds>,
     /// A sentence for each setting of the ConfigMap that cannot be read.
     pub setting_problems: watch::Receiver<Vec<String>>,
+    pub status: watch::Receiver<StatusReport>,
 }
 
 /// What building has taken.
@@ -174,6 +181,7 @@ impl Operator {
         let (outcomes, outcome) = watch::channel(None);
         let (builds, told) = watch::channel(Builds::default());
         let (setting_problems, problems) = watch::channel(Vec::new());
+        let (reporting, report) = watch::channel(StatusReport::default());
         let mut view = View {
             watches: cluster.watches.clone(),
             leads: leadership,
@@ -182,7 +190,20 @@ impl Operator {
             outcome,
             builds: told,
             setting_problems: problems,
+            status: report,
         };
+        let inputs = status::Inputs {
+            outcomes: view.outcome.clone(),
+            statuses: cluster.statuses.clone(),
+            addresses: addresses(client.clone(), settings.publish.clone()),
+            leads: view.leads.clone(),
+        };
+        tasks.spawn(status::run(
+            client.clone(),
+            settings.status.clone(),
+            inputs,
+            reporting,
+        ));
         let mut bundles = BTreeMap::new();
         for kind in &settings.proxies {
             let (sender, receiver) = watch::channel(None);

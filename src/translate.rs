@@ -17,6 +17,7 @@ mod action;
 mod service;
 mod slices;
 mod canary;
+mod tallies;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,7 @@ pub use memo::Memo;
 pub use quarantine::{Quarantine, Refused};
 use routes::Routes;
 use service::Upstreams;
+pub use tallies::tallies;
 pub use tls::{certificate as certificate_of_pem, of_secret as certificate_of_secret};
 
 /// What a build reads beside the snapshot.

@@ -16,7 +16,8 @@ use super::connect::{ConnectArgs, client};
 use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
 use super::signals::Signals;
-use crate::operator::{Operator, Settings};
+use crate::operator::status::addresses::{Address, Publish};
+use crate::operator::{Operator, Settings, status};
 use crate::render::Placement;
 use crate::render::bundle::ProxyKind;
 use crate::render::wire::Installation;
@@ -88,6 +89,39 @@ pub struct ControllerArgs {
     #[arg(long, value_name = "NAME")]
     anchor: Option<String>,
 
+    /// Show the addresses of this Service at our Ingresses
+    #[arg(long, value_name = "NAMESPACE/SERVICE", value_parser = service, conflicts_with_all = ["publish_address", "publish_node_addresses"])]
+    publish_service: Option<ObjectName>,
+
+    /// Show these addresses or names at our Ingresses (repeatable)
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_delimiter = ',',
+        conflicts_with = "publish_node_addresses"
+    )]
+    publish_address: Vec<Address>,
+
+    /// Show the addresses of all nodes that are ready at our Ingresses
+    #[arg(long)]
+    publish_node_addresses: bool,
+
+    /// Whether Ingresses show our addresses; false serves beside another controller that does
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    update_status: bool,
+
+    /// Whether each Ingress without a RouteHealth gets one
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    generate_routehealth: bool,
+
+    /// Whether an Ingress that no controller serves gets one too, which says so
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
+    diagnose_unclaimed: bool,
+
+    /// How many status writes a second, after a burst of five times as many
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    status_writes_per_second: u32,
+
     /// Where health and metrics are served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10254")]
     listen: SocketAddr,
@@ -118,11 +152,14 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
     let namespace = args.namespace.clone();
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = client(config)?;
+    let identity = identity(args.identity.clone())?;
     let settings = Settings {
+        status: status(args, &identity),
+        publish: publish(args),
         owner: owner(&client, &namespace, args.anchor.as_deref()).await?,
         installation: args.installation.clone(),
         namespace,
-        identity: identity(args.identity.clone())?,
+        identity,
         leader_election: !args.no_leader_election,
         proxies: proxies(&args.proxies),
         options: args.build.options(today(), None),
@@ -146,6 +183,30 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
     }
     tracing::info!("stopped");
     Ok(GOOD)
+}
+
+fn status(args: &ControllerArgs, identity: &str) -> status::Settings {
+    status::Settings {
+        installation: args.installation.to_string(),
+        instance: identity.to_owned(),
+        generate: args.generate_routehealth,
+        diagnose_unclaimed: args.diagnose_unclaimed,
+        update_status: args.update_status,
+        writes_per_second: args.status_writes_per_second,
+        burst: args.status_writes_per_second.saturating_mul(5),
+    }
+}
+
+fn publish(args: &ControllerArgs) -> Publish {
+    match &args.publish_service {
+        Some(service) => Publish::Service(service.clone()),
+        None if args.publish_node_addresses => Publish::Nodes,
+        None => Publish::Fixed(args.publish_address.clone()),
+    }
+}
+
+fn service(text: &str) -> Result<ObjectName, String> {
+    object_name(text).ok_or_else(|| "write NAMESPACE/SERVICE, as vigie/proxy".to_owned())
 }
 
 fn config_map(text: &str) -> Result<ObjectName, String> {

@@ -2,14 +2,16 @@
 //! result, never an error that stops others; status, Events, `lint` and `explain` are views of it.
 //!
 //! [`Code`] is the closed set. One constructor a code says what was found and what is allowed, so
-//! that a text stands in one place: `accepted` (1xx), `references` (2xx), `programmed` (3xx),
-//! `endpoints` (4xx) and `settings` (9xx).
+//! that a text stands in one place: `accepted` (1xx), `targets` (1xx, of RouteHealths), `references`
+//! (2xx), `programmed` (3xx), `proxies` (3xx, of what runs), `endpoints` (4xx) and `settings` (9xx).
 
 pub mod accepted;
 pub mod endpoints;
 pub mod programmed;
+pub mod proxies;
 pub mod references;
 pub mod settings;
+pub mod targets;
 
 use std::fmt;
 use std::sync::Arc;
@@ -228,8 +230,12 @@ macro_rules! codes {
 }
 
 codes! {
+    RH101 TargetNotFound Error Accepted,
     RH102 TargetNotOurs Warning Accepted,
+    RH103 NoMatchingRoutes Error Accepted,
+    RH104 Conflicted Error Accepted,
     RH105 Invalid Error Accepted,
+    RH106 PartiallyAccepted Warning Accepted,
     RH107 UnsupportedValue Warning Advice,
     RH109 RegexPathNeedsImplementationSpecific Error Accepted,
     RH201 ServiceNotFound Error ResolvedRefs,
@@ -246,6 +252,8 @@ codes! {
     RH214 TLSEntryWithoutSecret Warning Advice,
     RH215 TLSHostUnused Warning Advice,
     RH302 ConfigRejected Error Programmed,
+    RH304 NoProxies Error Programmed,
+    RH305 PartiallyProgrammed Error Programmed,
     RH306 RouteShadowed Error Programmed,
     RH311 CanaryWithoutPrimary Error Programmed,
     RH312 PathNeverMatches Warning Advice,
@@ -253,6 +261,9 @@ codes! {
     RH315 RewriteCollapsesPaths Warning Advice,
     RH316 RewriteGroupMissing Error Advice,
     RH317 RedirectLoopRisk Warning Advice,
+    RH401 SelectorMatchesNoPods Error EndpointsReady,
+    RH406 ReadinessProbeFailing Error EndpointsReady,
+    RH409 OnlyTerminating Error EndpointsReady,
     RH417 EndpointPortMissing Error EndpointsReady,
     RH418 NoEndpointSlices Error EndpointsReady,
     RH908 UnknownAnnotation Info Advice,

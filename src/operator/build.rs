@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use crate::api::report::RefusedObject;
-use crate::model::Model;
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin};
+use crate::model::{Model, Route};
 use crate::render::bundle::{Bundle, ProxyKind, Revision};
 use crate::render::capabilities::Capabilities;
 use crate::render::{Placement, render, unsupported};
@@ -46,8 +46,7 @@ struct OfKind {
     builds: VecDeque<(Revision, BuildNumber)>,
 }
 
-/// The generation of an Ingress, and the first build with it.
-#[derive(PartialEq)]
+/// The generation of an Ingress, and the first build with it and its routes as they are.
 struct Since {
     uid: Option<String>,
     generation: Option<i64>,
@@ -125,7 +124,7 @@ impl Builder {
         }
         diagnostics.sort();
         diagnostics.dedup();
-        self.number_generations(snapshot);
+        self.number(snapshot, &translation.model);
         self.latest = Some(Latest {
             snapshot: snapshot.clone(),
             model: Arc::new(translation.model),
@@ -193,32 +192,43 @@ impl Builder {
         })
     }
 
-    fn number_generations(&mut self, snapshot: &Snapshot) {
-        let mut changed = false;
-        for (name, ingress) in snapshot.ingresses.iter() {
-            let (uid, generation) = (&ingress.metadata.uid, ingress.metadata.generation);
-            let known = self.since.get(name);
-            let same = |known: &Since| known.uid == *uid && known.generation == generation;
-            if !known.is_some_and(same) {
-                let since = Since {
-                    uid: uid.clone(),
-                    generation,
-                    build: self.number,
-                };
-                self.since.insert(name.clone(), since);
-                changed = true;
-            }
+    /// Notes in which build each Ingress came to stand as it stands now: in its generation, and with the
+    /// routes that are made of it.
+    fn number(&mut self, snapshot: &Snapshot, model: &Model) {
+        let before = self.latest.as_ref();
+        let known = |latest: &Latest| Arc::ptr_eq(&latest.snapshot.ingresses, &snapshot.ingresses);
+        let mut changed = BTreeSet::new();
+        if !before.is_some_and(known) {
+            changed.extend(snapshot.ingresses.iter().filter_map(|(name, ingress)| {
+                let (uid, generation) = (&ingress.metadata.uid, ingress.metadata.generation);
+                let known = self.since.get(name);
+                let same = |known: &Since| known.uid == *uid && known.generation == generation;
+                (!known.is_some_and(same)).then(|| name.clone())
+            }));
         }
-        if self.since.len() > snapshot.ingresses.len() {
-            let ingresses = &snapshot.ingresses;
-            self.since.retain(|name, _| ingresses.contains_key(name));
-            changed = true;
+        if let Some(before) = before {
+            let rerouted = rerouted(&before.model, model).into_iter();
+            changed.extend(rerouted.filter(|name| snapshot.ingresses.contains_key(name)));
         }
-        if changed {
-            let told = self.since.iter();
-            let told = told.map(|(name, since)| (name.clone(), since.build));
-            self.told = Arc::new(told.collect());
+        let gone = self.since.len();
+        self.since
+            .retain(|name, _| snapshot.ingresses.contains_key(name));
+        if changed.is_empty() && self.since.len() == gone {
+            return;
         }
+        for name in changed {
+            let ingress = snapshot.ingresses.get(&name);
+            let metadata = ingress.map(|ingress| &ingress.metadata);
+            let since = Since {
+                uid: metadata.and_then(|metadata| metadata.uid.clone()),
+                generation: metadata.and_then(|metadata| metadata.generation),
+                build: self.number,
+            };
+            self.since.insert(name, since);
+        }
+        let told = self.since.iter();
+        let told = told.map(|(name, since)| (name.clone(), since.build));
+        self.told = Arc::new(told.collect());
     }
 
     /// What status tells of; None before the first build.
@@ -264,6 +274,26 @@ impl OfKind {
         let found = builds.find(|(known, _)| known.as_str() == revision);
         found.map(|(_, number)| *number)
     }
+}
+
+/// The Ingresses whose routes stand otherwise in a model than in the one before.
+fn rerouted(before: &Model, now: &Model) -> BTreeSet<ObjectName> {
+    let mut names = BTreeSet::new();
+    let mut add = |route: &Route| {
+        let object = &route.origin.object;
+        if object.kind == Kind::Ingress {
+            names.insert(ObjectName::new(&*object.namespace, &*object.name));
+        }
+    };
+    for (name, host) in &now.hosts {
+        if before.hosts.get(name) != Some(host) {
+            host.routes.iter().for_each(&mut add);
+        }
+    }
+    if before.fallback != now.fallback {
+        now.fallback.iter().for_each(add);
+    }
+    names
 }
 
 fn origin(object: &RefusedObject) -> Option<Origin> {

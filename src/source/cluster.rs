@@ -14,6 +14,7 @@ mod kept;
 mod pace;
 mod owner;
 mod secrets;
+mod statuses;
 mod store;
 mod stream;
 mod watches;
@@ -29,6 +30,7 @@ use crate::snapshot::{ObjectName, Snapshot};
 
 use owner::Owner;
 pub use pace::Pace;
+pub use statuses::{IngressSeen, Statuses};
 pub use watches::{Watch, WatchName, WatchState, Watches};
 
 /// What is watched, and how.
@@ -59,6 +61,8 @@ pub enum Namespaces {
 pub struct Cluster {
     /// How the watches stand, from the beginning on.
     pub watches: watch::Receiver<Watches>,
+    /// What is told beside snapshots; empty at first.
+    pub statuses: watch::Receiver<Arc<Statuses>>,
     first: oneshot::Receiver<watch::Receiver<Arc<Snapshot>>>,
 }
 
@@ -74,10 +78,11 @@ impl Cluster {
 /// Begins to watch, on the runtime that this is called on.
 pub fn watch(client: Client, settings: Settings) -> Cluster {
     let (first, receiver) = oneshot::channel();
-    let (owner, watches) = Owner::new(client, settings, first);
+    let (owner, watches, statuses) = Owner::new(client, settings, first);
     tokio::spawn(owner.run());
     Cluster {
         watches,
+        statuses,
         first: receiver,
     }
 }

@@ -223,7 +223,7 @@ impl<'a> Upstreams<'a> {
 }
 
 /// The name by which slices know a port; one that is alone needs none.
-fn port_name(port: Option<&ServicePort>) -> &str {
+pub fn port_name(port: Option<&ServicePort>) -> &str {
     port.and_then(|port| port.name.as_deref())
         .unwrap_or_default()
 }
@@ -267,7 +267,7 @@ pub fn valid_port(number: i32) -> Option<u16> {
     u16::try_from(number).ok().filter(|port| *port > 0)
 }
 
-fn find_port<'p>(ports: &'p [ServicePort], wanted: &PortRef) -> Option<&'p ServicePort> {
+pub fn find_port<'p>(ports: &'p [ServicePort], wanted: &PortRef) -> Option<&'p ServicePort> {
     // Ingress speaks over TCP; a UDP port of the same number is another one.
     let mut tcp = ports
         .iter()

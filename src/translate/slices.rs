@@ -7,6 +7,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 use super::service::valid_port;
 use crate::model::Endpoint;
+use crate::model::tally::Tally;
 
 /// What the slices of a Service hold for one port.
 #[derive(Default)]
@@ -26,6 +27,7 @@ pub struct State {
     ready: bool,
     /// Terminating, and still serving.
     draining: bool,
+    terminating: bool,
 }
 
 impl Found {
@@ -65,6 +67,7 @@ impl Found {
                         .or_default();
                     state.ready |= ready;
                     state.draining |= serving && terminating;
+                    state.terminating |= terminating;
                 }
             }
         }
@@ -89,5 +92,22 @@ impl Found {
             chosen.retain(|endpoint| endpoint.address.is_ipv4());
         }
         chosen
+    }
+
+    /// All of them, of one family as well.
+    pub fn tally(&self) -> Tally {
+        let is_v4 = |endpoint: &Endpoint| endpoint.address.is_ipv4();
+        let any_v4 = self.endpoints.keys().any(is_v4);
+        let mut tally = Tally::default();
+        for (_, state) in self.endpoints.iter().filter(|(e, _)| !any_v4 || is_v4(e)) {
+            match state {
+                State { ready: true, .. } => tally.ready += 1,
+                State {
+                    terminating: true, ..
+                } => tally.terminating += 1,
+                _ => tally.not_ready += 1,
+            }
+        }
+        tally
     }
 }

@@ -244,6 +244,17 @@ fn reference() -> String {
     text
 }
 
+#[test]
+fn status_is_written_in_one_place() {
+    let sources = files_below(&root().join("src"));
+    let writes = |path: &&PathBuf| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.contains(".patch_status(") || text.contains(".replace_status(")
+    };
+    let found: Vec<&PathBuf> = sources.iter().filter(writes).collect();
+    assert_eq!(found, [&root().join("src/operator/status/write.rs")]);
+}
+
 /// The wall clock jumps; what waits or measures uses a clock that does not.
 #[test]
 fn the_agent_has_no_wall_clock() {

@@ -12,6 +12,7 @@ mod api_server;
 mod architecture;
 mod change;
 mod cluster_source;
+mod cluster_status;
 mod explain;
 mod follow;
 mod golden;

@@ -34,6 +34,12 @@ struct OfFinding {
     severity: String,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfWrite {
+    what: String,
+    outcome: String,
+}
+
 /// What is looked up when metrics are asked for.
 #[derive(Clone, Default)]
 struct Looked {
@@ -52,6 +58,9 @@ struct Looked {
     bytes: Family<OfProxy, Gauge>,
     fills: Family<OfLimit, Gauge>,
     certificate_expiry: Gauge,
+    status_writes: Family<OfWrite, Gauge>,
+    status_waiting: Gauge,
+    setting_problems: Gauge,
 }
 
 pub fn pages(view: View, metrics: Metrics) -> Pages {
@@ -73,6 +82,12 @@ pub fn pages(view: View, metrics: Metrics) -> Pages {
         registry.register("ingresses", help, looked.ingresses.clone());
         let help = "What is wrong with objects, by how much it matters";
         registry.register("findings", help, looked.findings.clone());
+        let help = "Writes of status since the start, by what was written and what became of it";
+        registry.register("status_writes", help, looked.status_writes.clone());
+        let help = "Writes of status that wait for their turn";
+        registry.register("status_writes_waiting", help, looked.status_waiting.clone());
+        let help = "Settings that cannot be read";
+        registry.register("setting_problems", help, looked.setting_problems.clone());
         registry.register("builds", "Builds since the start", looked.builds.clone());
         let help = "What the latest build took, in seconds";
         registry.register("build_seconds", help, looked.build_seconds.clone());
@@ -181,8 +196,24 @@ impl Looked {
         self.builds
             .set(i64::try_from(builds.number).unwrap_or(i64::MAX));
         self.build_seconds.set(builds.took.as_secs_f64());
+        let problems = view.setting_problems.borrow().len();
+        self.setting_problems.set(number(problems));
+        self.refresh_status(view);
         self.refresh_outcome(view);
         self.refresh_published(view);
+    }
+
+    fn refresh_status(&self, view: &View) {
+        let status = view.status.borrow();
+        self.status_waiting.set(number(status.waiting));
+        for ((verb, fate), count) in &status.writes {
+            let of = OfWrite {
+                what: verb.as_str().to_owned(),
+                outcome: fate.as_str().to_owned(),
+            };
+            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            self.status_writes.get_or_create(&of).set(count);
+        }
     }
 
     fn refresh_outcome(&self, view: &View) {

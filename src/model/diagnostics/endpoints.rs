@@ -34,3 +34,37 @@ pub fn no_endpoint_slices(origin: Origin, service: &str) -> Diagnostic {
         "Add a selector, or an EndpointSlice with label kubernetes.io/service-name.",
     )
 }
+
+/// Pods that are scaled away, or that wait for a node, have no endpoint either.
+pub fn no_endpoints(origin: Origin, service: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH401,
+        origin,
+        format!(
+            "Service {service} has no endpoint: no running pod matches its selector. The route answers 503."
+        ),
+        "Align the Service's selector and the pods' labels, and see whether the pods run: they may be scaled to 0 or wait for a node.",
+    )
+}
+
+pub fn none_ready(origin: Origin, service: &str, endpoints: usize) -> Diagnostic {
+    let message = match endpoints {
+        1 => format!("The only endpoint of Service {service} is not ready. The route answers 503."),
+        n => format!("None of {n} endpoints of Service {service} is ready. The route answers 503."),
+    };
+    Diagnostic::new(
+        Code::RH406,
+        origin,
+        message,
+        "See why the pods are not ready: their readinessProbe, restarts and log. Routing resumes by itself.",
+    )
+}
+
+pub fn only_terminating(origin: Origin, service: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH409,
+        origin,
+        format!("Only terminating pods of Service {service} are left."),
+        "Wait for the rollout; raise maxSurge.",
+    )
+}

@@ -33,7 +33,7 @@ impl Index {
     /// An object of a list, or a changed one. One that cannot be read does not stay as it was: nobody
     /// could tell what is meant.
     pub fn put(&mut self, read: Read) -> Option<Change> {
-        let Read { name, object } = read;
+        let Read { name, object, .. } = read;
         if let Some(listing) = &mut self.listing {
             listing.insert(name.clone());
         }

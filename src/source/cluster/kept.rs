@@ -12,6 +12,8 @@ use kube::core::DeserializeGuard;
 use crate::api::route_health::RouteHealth;
 use crate::snapshot::{Object, ObjectName};
 
+use super::statuses::{Beside, IngressSeen};
+
 /// Annotations that others write for their own use, and write often.
 const NOISE: [&str; 2] = [
     "kubectl.kubernetes.io/last-applied-configuration",
@@ -23,6 +25,7 @@ const NOISE: [&str; 2] = [
 pub struct Read {
     pub name: ObjectName,
     pub object: Result<Object, String>,
+    pub beside: Option<Beside>,
 }
 
 /// A kind that is watched.
@@ -32,9 +35,13 @@ pub trait Watched {
 
 impl Watched for Ingress {
     fn kept(mut self) -> Read {
+        let seen = IngressSeen::of(&self);
         self.status = None;
         let name = prune(&mut self.metadata);
-        Read::of(name, Object::Ingress(Arc::new(self)))
+        Read {
+            beside: Some(Beside::Ingress(Arc::new(seen))),
+            ..Read::of(name, Object::Ingress(Arc::new(self)))
+        }
     }
 }
 
@@ -83,13 +90,19 @@ impl Watched for DeserializeGuard<RouteHealth> {
     fn kept(self) -> Read {
         match self.0 {
             Ok(mut object) => {
+                object.metadata.managed_fields = None;
+                let whole = object.clone();
                 object.status = None;
                 let name = prune(&mut object.metadata);
-                Read::of(name, Object::RouteHealth(Arc::new(object)))
+                Read {
+                    beside: Some(Beside::RouteHealth(Arc::new(whole))),
+                    ..Read::of(name, Object::RouteHealth(Arc::new(object)))
+                }
             }
             Err(invalid) => Read {
                 name: name_of(&invalid.metadata),
                 object: Err(invalid.error),
+                beside: None,
             },
         }
     }
@@ -100,6 +113,7 @@ impl Read {
         Self {
             name,
             object: Ok(object),
+            beside: None,
         }
     }
 }

@@ -25,6 +25,7 @@ use crate::snapshot::{ObjectName, Snapshot};
 use super::kept::Watched;
 use super::pace::Pacer;
 use super::secrets::Secrets;
+use super::statuses::Statuses;
 use super::store::Store;
 use super::stream::{Message, follow, look_up};
 use super::watches::{WatchName, Watches};
@@ -56,6 +57,8 @@ pub struct Owner {
     watches: watch::Sender<Watches>,
     output: Output,
     pacer: Pacer,
+    statuses: watch::Sender<Arc<Statuses>>,
+    statuses_pacer: Pacer,
     /// Until then the first snapshot waits for what is not required.
     grace: Option<Instant>,
 }
@@ -71,12 +74,17 @@ impl Owner {
         client: Client,
         settings: Settings,
         first: oneshot::Sender<Receiver>,
-    ) -> (Self, watch::Receiver<Watches>) {
+    ) -> (
+        Self,
+        watch::Receiver<Watches>,
+        watch::Receiver<Arc<Statuses>>,
+    ) {
         let names = wanted(&settings.namespaces);
         let unstarted = names.iter().map(|(name, _)| name.clone()).enumerate();
         let unstarted = unstarted.collect();
         let store = Store::new(names, Secrets::new(settings.secrets));
         let (watches, receiver) = watch::channel(store.watches.clone());
+        let (statuses, statuses_receiver) = watch::channel(Arc::default());
         let (sender, messages) = mpsc::channel(AHEAD);
         let owner = Self {
             client,
@@ -89,9 +97,11 @@ impl Owner {
             watches,
             output: Output::First(Some(first)),
             pacer: Pacer::new(settings.pace),
+            statuses,
+            statuses_pacer: Pacer::new(settings.pace),
             grace: None,
         };
-        (owner, receiver)
+        (owner, receiver, statuses_receiver)
     }
 
     /// Ends when nobody listens any more, and the watches with it.
@@ -100,11 +110,16 @@ impl Owner {
         self.start_watches();
         loop {
             let due = self.due();
+            let statuses_due = self.statuses_pacer.due();
             tokio::select! {
                 biased;
                 () = self.output.unwanted() => return,
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                     self.hand_over();
+                }
+                () = sleep_until(statuses_due.unwrap_or_else(Instant::now)), if statuses_due.is_some() => {
+                    self.statuses_pacer.handed_over(Instant::now());
+                    self.statuses.send_replace(Arc::new(self.store.statuses.clone()));
                 }
                 _ = self.messages.recv_many(&mut batch, AHEAD) => self.take(&mut batch),
             }
@@ -124,6 +139,9 @@ impl Owner {
         }
         if changed {
             self.pacer.changed(now);
+        }
+        if std::mem::take(&mut self.store.statuses_changed) {
+            self.statuses_pacer.changed(now);
         }
         self.watches.send_if_modified(|known| {
             let differs = *known != self.store.watches;

@@ -6,8 +6,9 @@ use crate::model::diagnostics::Kind;
 use crate::snapshot::{Object, ObjectName, Snapshot};
 
 use super::index::{Change, Index};
-use super::kept::Read;
+use super::kept::{Read, name_of};
 use super::secrets::Secrets;
+use super::statuses::Statuses;
 use super::stream::{Message, Said};
 use super::watches::{WatchName, WatchState, Watches};
 
@@ -20,6 +21,9 @@ pub struct Store {
     /// References have changed, or what is known of Secrets.
     unasked: bool,
     pub snapshot: Snapshot,
+    pub statuses: Statuses,
+    /// The statuses are others than when this was last taken back.
+    pub statuses_changed: bool,
     pub watches: Watches,
 }
 
@@ -51,14 +55,17 @@ impl Store {
             secrets,
             unasked: false,
             snapshot: Snapshot::default(),
+            statuses: Statuses::default(),
+            statuses_changed: false,
             watches: table,
         }
     }
 
     /// Takes what a watch says; whether the snapshot is another one by it.
     pub fn take(&mut self, message: Message) -> bool {
-        let Message { watch, said } = message;
+        let Message { watch, mut said } = message;
         self.note(watch, &said);
+        self.note_status(&mut said);
         let changes = match said {
             Said::ListBegins => {
                 self.list_begins(watch);
@@ -116,6 +123,28 @@ impl Store {
             Said::Changed(_) | Said::Gone(_) | Said::Calm => watch.calm(),
             Said::ListBegins | Said::Listed(_) | Said::LookedUp(..) => {}
         }
+    }
+
+    fn note_status(&mut self, said: &mut Said) {
+        if let Said::Listed(read) | Said::Changed(read) = said
+            && let Some(beside) = read.beside.take()
+        {
+            self.statuses_changed |= self.statuses.put(&read.name, beside);
+        }
+        if matches!(said, Said::ListEnds) {
+            let known = self.watches.listed(Kind::RouteHealth);
+            self.statuses_changed |= known != self.statuses.route_healths_known;
+            self.statuses.route_healths_known = known;
+        }
+    }
+
+    fn forget_status(&mut self, gone: &Object) {
+        let (kind, metadata) = match gone {
+            Object::Ingress(object) => (Kind::Ingress, &object.metadata),
+            Object::RouteHealth(object) => (Kind::RouteHealth, &object.metadata),
+            _ => return,
+        };
+        self.statuses_changed |= self.statuses.remove(kind, &name_of(metadata));
     }
 
     fn note_unreadable(&mut self, watch: usize) {
@@ -184,6 +213,9 @@ impl Store {
         };
         if let Some(before) = &change.before {
             self.snapshot.remove(before);
+            if change.after.is_none() {
+                self.forget_status(before);
+            }
         }
         if let Some(after) = change.after {
             self.snapshot.add(after);

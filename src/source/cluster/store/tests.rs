@@ -295,3 +295,48 @@ fn what_was_asked_for_during_a_list_is_asked_again_after_it() {
     assert!(given.say(SECRET, answer()));
     assert_eq!(given.secrets(), ["odd"]);
 }
+
+#[test]
+fn a_status_is_told_beside_the_snapshot_and_goes_with_its_object() {
+    let told = |ip: &str| {
+        read::<Ingress>(json!({
+            "metadata": {"name": "a", "namespace": "shop", "managedFields": [
+                {"manager": "vigie", "fieldsV1": {"f:status": {"f:loadBalancer": {"f:ingress": {}}}}},
+                {"manager": "kubectl", "fieldsV1": {"f:spec": {}}},
+            ]},
+            "spec": {},
+            "status": {"loadBalancer": {"ingress": [{"ip": ip}]}},
+        }))
+    };
+    let mut given = Given::new();
+    given.list(INGRESS, [told("10.0.0.1")]);
+    assert!(std::mem::take(&mut given.0.statuses_changed));
+    let changed = given.change(INGRESS, told("10.0.0.2"));
+    assert!(!changed, "the snapshot is the same");
+    assert!(std::mem::take(&mut given.0.statuses_changed));
+    given.change(INGRESS, told("10.0.0.2"));
+    assert!(!given.0.statuses_changed);
+    let seen = &given.0.statuses.ingresses[&name("a")];
+    assert_eq!(seen.addresses[0].ip.as_deref(), Some("10.0.0.2"));
+    assert_eq!(seen.managers, ["vigie".to_owned()].into());
+    given.list(INGRESS, []);
+    assert!(given.0.statuses.ingresses.is_empty());
+}
+
+#[test]
+fn route_healths_are_told_whole_once_all_of_them_are_known() {
+    let mut given = Given::new();
+    given.say(HEALTH, Said::ListBegins);
+    given.say(HEALTH, Said::Listed(health("a", json!([]))));
+    assert!(!given.0.statuses.route_healths_known);
+    given.say(HEALTH, Said::ListEnds);
+    assert!(given.0.statuses.route_healths_known);
+    let mut told = serde_json::to_value(&*given.0.statuses.route_healths[&name("a")]).unwrap();
+    told["status"] = json!({"target": "ingress/shop"});
+    let told = read::<DeserializeGuard<RouteHealth>>(told);
+    assert!(!given.change(HEALTH, told));
+    let kept = given.0.statuses.route_healths[&name("a")].status.as_ref();
+    assert_eq!(kept.map(|s| s.target.as_str()), Some("ingress/shop"));
+    given.change(HEALTH, health("a", json!("no list")));
+    assert!(given.0.statuses.route_healths.is_empty());
+}

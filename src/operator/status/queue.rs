@@ -1,0 +1,312 @@
+//! What waits to be written, and what keeps it waiting: its rank, the budget, what was written of the
+//! same object before, and how that went.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Settings;
+use super::budget::Bucket;
+use super::events::Turn;
+use super::report::{Fate, Verb};
+use super::work::{Job, Rank, Target, Write};
+use super::write::verb;
+
+/// Figures alone may be this old.
+const COUNTS: Duration = Duration::from_secs(30);
+/// Of one object: so many a second after the first few. A new generation is always told at once.
+const PER_OBJECT: (f64, f64) = (0.1, 3.0);
+const ADDRESSES: (f64, f64) = (50.0, 200.0);
+const EVENTS: (f64, f64) = (10.0, 50.0);
+const MOST_EVENTS: usize = 500;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// After what will hardly go better soon.
+const LASTING_PAUSE: Duration = Duration::from_secs(15);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+pub struct Queue {
+    jobs: BTreeMap<(Rank, Target), Job>,
+    turns: VecDeque<Turn>,
+    tracks: BTreeMap<Target, Track>,
+    statuses: Bucket,
+    addresses: Bucket,
+    events: Bucket,
+    dropped: usize,
+}
+
+/// What is remembered of one object.
+struct Track {
+    in_flight: bool,
+    /// What was written last, and on top of which version: until another one is seen, that stands.
+    written: Option<(Option<String>, Write)>,
+    failures: u32,
+    not_before: Option<Instant>,
+    /// Since when its figures are old.
+    stale_since: Option<Instant>,
+    budget: Bucket,
+}
+
+pub enum Next {
+    Write(Box<Job>),
+    Tell(Turn),
+}
+
+pub enum Done {
+    Written {
+        job: Box<Job>,
+        result: Result<(), kube::Error>,
+    },
+    Told(Result<(), kube::Error>),
+}
+
+/// How a write went.
+pub struct Told {
+    pub verb: Verb,
+    pub fate: Fate,
+    /// Of a failure.
+    pub words: Option<String>,
+}
+
+impl Track {
+    fn new(now: Instant) -> Self {
+        Self {
+            in_flight: false,
+            written: None,
+            failures: 0,
+            not_before: None,
+            stale_since: None,
+            budget: Bucket::new(PER_OBJECT.0, PER_OBJECT.1, now),
+        }
+    }
+
+    /// Whether what was written last was written on top of this version.
+    fn is_on(&self, base: &Option<String>) -> bool {
+        self.written.as_ref().is_some_and(|(on, _)| on == base)
+    }
+
+    fn was_written(&self, job: &Job) -> bool {
+        let written = self.written.as_ref();
+        self.is_on(&job.base) && written.is_some_and(|(_, write)| is_same(write, &job.write))
+    }
+
+    /// When the job may begin, as far as the object itself is concerned.
+    fn ready(&mut self, rank: Rank, now: Instant) -> Instant {
+        let mut ready = self.not_before.unwrap_or(now);
+        if rank == Rank::Count {
+            ready = ready.max(*self.stale_since.get_or_insert(now) + COUNTS);
+        }
+        if matches!(rank, Rank::Flip | Rank::Count) && !self.budget.has(now) {
+            ready = ready.max(self.budget.next(now));
+        }
+        ready
+    }
+}
+
+/// Whether two writes would leave the same.
+fn is_same(a: &Write, b: &Write) -> bool {
+    match (a, b) {
+        (Write::Status { wanted: a, .. }, Write::Status { wanted: b, .. }) => a == b,
+        (a, b) => a == b,
+    }
+}
+
+impl Queue {
+    pub fn new(settings: &Settings, now: Instant) -> Self {
+        let (rate, burst) = (settings.writes_per_second, settings.burst);
+        Self {
+            jobs: BTreeMap::new(),
+            turns: VecDeque::new(),
+            tracks: BTreeMap::new(),
+            statuses: Bucket::new(f64::from(rate), f64::from(burst), now),
+            addresses: Bucket::new(ADDRESSES.0, ADDRESSES.1, now),
+            events: Bucket::new(EVENTS.0, EVENTS.1, now),
+            dropped: 0,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.jobs.len() + self.turns.len()
+    }
+
+    /// Events that were dropped since this was asked last.
+    pub fn dropped(&mut self) -> usize {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Takes all that there is to write now; what was to be written before and is not any more is
+    /// forgotten.
+    pub fn put(&mut self, jobs: Vec<Job>, now: Instant) {
+        self.jobs.clear();
+        let mut unseen = BTreeSet::new();
+        for job in jobs {
+            if let Some(track) = self.tracks.get(&job.target) {
+                if track.is_on(&job.base) {
+                    unseen.insert(job.target.clone());
+                }
+                if track.in_flight || track.was_written(&job) {
+                    continue;
+                }
+            }
+            self.jobs.insert((job.rank, job.target.clone()), job);
+        }
+        for (target, track) in &mut self.tracks {
+            if !unseen.contains(target) {
+                track.written = None;
+            }
+        }
+        self.note_counts(now);
+        self.tracks.retain(|_, track| {
+            let idle = !track.in_flight && track.written.is_none() && track.stale_since.is_none();
+            let waits = track
+                .not_before
+                .is_some_and(|until| now < until + LONGEST_PAUSE);
+            !idle || waits || !track.budget.is_full(now)
+        });
+    }
+
+    /// Figures grow old from the first pass on that finds them so.
+    fn note_counts(&mut self, now: Instant) {
+        let counted = self.jobs.keys().filter(|(rank, _)| *rank == Rank::Count);
+        let counted: Vec<Target> = counted.map(|(_, target)| target.clone()).collect();
+        for (target, track) in &mut self.tracks {
+            if counted.binary_search(target).is_err() {
+                track.stale_since = None;
+            }
+        }
+        for target in counted {
+            let track = self.track(target, now);
+            track.stale_since.get_or_insert(now);
+        }
+    }
+
+    fn track(&mut self, target: Target, now: Instant) -> &mut Track {
+        self.tracks.entry(target).or_insert_with(|| Track::new(now))
+    }
+
+    /// The next thing that may be done now.
+    pub fn next(&mut self, now: Instant) -> Option<Next> {
+        if !self.turns.is_empty() && self.events.take(now) {
+            return self.turns.pop_front().map(Next::Tell);
+        }
+        let key = self.startable(now)?;
+        let job = self.jobs.remove(&key)?;
+        let bucket = match job.target {
+            Target::RouteHealth(_) => &mut self.statuses,
+            Target::Ingress(_) => &mut self.addresses,
+        };
+        bucket.take(now);
+        let track = self.track(job.target.clone(), now);
+        track.in_flight = true;
+        if matches!(job.write, Write::Status { .. }) {
+            track.budget.take(now);
+        }
+        Some(Next::Write(Box::new(job)))
+    }
+
+    fn startable(&mut self, now: Instant) -> Option<(Rank, Target)> {
+        let (statuses, addresses) = (self.statuses.has(now), self.addresses.has(now));
+        let tracks = &mut self.tracks;
+        let mut startable = self.jobs.keys().filter(|(rank, target)| {
+            let allowed = match target {
+                Target::RouteHealth(_) => statuses,
+                Target::Ingress(_) => addresses,
+            };
+            let track = tracks.get_mut(target);
+            allowed && track.is_none_or(|t| !t.in_flight && t.ready(*rank, now) <= now)
+        });
+        startable.next().cloned()
+    }
+
+    /// When something that waits may begin; None where nothing does, or where all hands are busy.
+    pub fn wakes(&mut self, now: Instant, in_flight: usize) -> Option<Instant> {
+        if in_flight >= super::AT_ONCE {
+            return None;
+        }
+        let turn = (!self.turns.is_empty()).then(|| self.events.next(now));
+        let statuses = self.statuses.next(now);
+        let addresses = self.addresses.next(now);
+        let mut soonest = turn;
+        for (rank, target) in self.jobs.keys() {
+            let bucket = match target {
+                Target::RouteHealth(_) => statuses,
+                Target::Ingress(_) => addresses,
+            };
+            let at = match self.tracks.get_mut(target) {
+                // It wakes us when it is done.
+                Some(track) if track.in_flight => continue,
+                Some(track) => bucket.max(track.ready(*rank, now)),
+                None => bucket,
+            };
+            soonest = Some(soonest.map_or(at, |soonest| soonest.min(at)));
+            if at <= statuses.min(addresses) {
+                break;
+            }
+        }
+        soonest
+    }
+
+    /// Learns how something went.
+    pub fn done(&mut self, done: Done, now: Instant) -> Told {
+        let (verb, result) = match done {
+            Done::Told(result) => (Verb::Event, result),
+            Done::Written { job, result } => (verb(&job.write), self.written(*job, result, now)),
+        };
+        match result {
+            Ok(()) => Told {
+                verb,
+                fate: Fate::Done,
+                words: None,
+            },
+            Err(error) => Told {
+                verb,
+                fate: Fate::of(&error),
+                words: Some(words(&error)),
+            },
+        }
+    }
+
+    fn written(
+        &mut self,
+        job: Job,
+        result: Result<(), kube::Error>,
+        now: Instant,
+    ) -> Result<(), kube::Error> {
+        let track = self.track(job.target, now);
+        track.in_flight = false;
+        match &result {
+            Ok(()) => {
+                track.failures = 0;
+                track.not_before = None;
+                track.stale_since = None;
+                track.written = Some((job.base, job.write));
+                if let Some(turn) = job.turn {
+                    self.turns.push_back(turn);
+                }
+                if self.turns.len() > MOST_EVENTS && self.turns.pop_front().is_some() {
+                    self.dropped += 1;
+                }
+            }
+            Err(error) => {
+                let pause = match Fate::of(error).is_lasting() {
+                    true => LASTING_PAUSE,
+                    false => FIRST_PAUSE,
+                };
+                let pause = pause.saturating_mul(1 << track.failures.min(8));
+                track.failures += 1;
+                track.not_before = Some(now + pause.min(LONGEST_PAUSE));
+            }
+        }
+        result
+    }
+}
+
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
