@@ -1,16 +1,21 @@
 # Few targets; CI calls the same. Everything that is slow to make lies in caches outside the checkout.
-.PHONY: run test check bless proxies control-plane crds bench fuzz soak
+.PHONY: run cluster-demo test check bless proxies control-plane crds bench fuzz soak
 
 # Serves examples/hello with both proxies on free ports, with demo backends that answer.
 run: proxies
 	cargo build --quiet --bin vigie --example backend
 	scripts/demo.sh
 
-# Everything that must hold: what CI calls.
+# Starts a real API server, a controller and an agent for each proxy, and shows what a user then sees.
+cluster-demo: proxies control-plane
+	cargo build --quiet --bin vigie --example backend
+	scripts/cluster-demo.sh
+
+# Everything that must hold: what CI calls. Tests come with the program and the examples built.
 test: proxies control-plane check
 	cargo test --quiet
-	cargo build --quiet --bin vigie --example backend
 	scripts/demo.sh --check
+	scripts/cluster-demo.sh --check
 
 # Format, lints and licences: quick, before every commit.
 check:
