@@ -62,7 +62,7 @@ pub struct Proxy<'a> {
 }
 
 /// Whose an Ingress is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Claim {
     Ours,
     /// No controller can serve it: its class does not exist, or it names none and none is the default.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
+use super::Claim;
 use super::entries::{Entry, entries};
 use super::stages::{Index, Row};
 use crate::api::GENERATED_LABEL;
@@ -17,6 +18,8 @@ use crate::model::diagnostics::ObjectRef;
 pub struct Share<'a> {
     /// The Ingresses that it is about.
     pub targets: Vec<&'a ObjectRef>,
+    /// It selects Ingresses of another controller too, which may be another installation.
+    pub selects_others: bool,
     /// The routes that it holds.
     pub rows: Vec<Row<'a>>,
     /// The routes that another one holds, and which.
@@ -36,8 +39,17 @@ pub fn shares<'a>(
     healths: &'a BTreeMap<ObjectRef, &'a RouteHealth>,
 ) -> BTreeMap<&'a ObjectRef, Share<'a>> {
     let mut shares: BTreeMap<&ObjectRef, Share<'_>> = BTreeMap::new();
-    for (ingress, candidates) in candidates(index, healths) {
+    for (ingress, mut candidates) in candidates(index, healths) {
         let subject = index.seen.ingresses[ingress];
+        if index.claim(ingress) == Claim::Others {
+            // Who names it asks about it; who selects it by labels may mean others.
+            candidates.retain(|candidate| {
+                let names_it = candidate.health.spec.target_ref.is_some();
+                let share = shares.entry(candidate.name).or_default();
+                share.selects_others |= !names_it;
+                names_it
+            });
+        }
         for candidate in &candidates {
             let share = shares.entry(candidate.name).or_default();
             share.targets.push(ingress);

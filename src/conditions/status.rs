@@ -50,20 +50,35 @@ pub fn status(
     Some(status)
 }
 
-/// Another controller's Ingress: its class may be that of another installation, which then says what
-/// it makes of it. What it has not looked at yet, or nobody has, is told to be not ours.
+/// Of an Ingress that is not ours, another installation may have the word, or have the same to say in
+/// other words. What nobody has looked at yet, as it is now, is told to be not ours.
 fn is_others_word(index: &Index<'_>, health: &RouteHealth, share: &Share<'_>) -> bool {
-    let theirs = |target: &&ObjectRef| index.claim(target) == Claim::Others;
-    if share.targets.is_empty() || !share.targets.iter().all(theirs) {
-        return false;
-    }
     let Some(standing) = &health.status else {
         return false;
     };
-    let accepted = ConditionType::Accepted.as_str();
-    let told = standing.conditions.iter().any(|c| c.type_ == accepted);
+    let claims: BTreeSet<Claim> = share
+        .targets
+        .iter()
+        .map(|target| index.claim(target))
+        .collect();
+    let theirs = match share.selects_others {
+        true => claims.is_empty(),
+        false => claims == [Claim::Others].into(),
+    };
     let generation = target_generation(index, health, share);
-    told && (health.spec.target_ref.is_none() || standing.target_generation == generation)
+    let current = standing.target_generation == generation
+        && standing.observed_generation == health.metadata.generation;
+    let accepted = ConditionType::Accepted.as_str();
+    let mut told = standing.conditions.iter().filter(|c| c.type_ == accepted);
+    let said = |row: &Row<'_>, reason: &str| {
+        let verdict = row.verdict(ConditionType::Accepted);
+        verdict.is_false() && verdict.reason == reason
+    };
+    told.any(|told| {
+        let nobodys = claims == [Claim::Nobodys].into();
+        let same = nobodys && share.rows.iter().any(|row| said(row, &told.reason));
+        current && (theirs || same)
+    })
 }
 
 /// Takes in what the proxies run; returns how many run all of it, where they do not agree.

@@ -38,8 +38,6 @@ const PASS: Duration = Duration::from_millis(250);
 const AGAIN: Duration = Duration::from_secs(5);
 /// For so long after it has begun to lead, this process believes what stands.
 const TRUST: SignedDuration = SignedDuration::from_secs(30);
-/// Writes at the same time.
-const AT_ONCE: usize = 8;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -140,7 +138,7 @@ impl Writer {
         loop {
             self.begin_writes();
             let pass = self.due.map(|due| due.max(self.quiet_until));
-            let next = [pass, self.queue.wakes(Instant::now(), self.tasks.len())];
+            let next = [pass, self.queue.wakes(Instant::now())];
             let next = next.into_iter().flatten().min();
             tokio::select! {
                 alive = changed(&mut self.inputs) => match alive {
@@ -218,23 +216,18 @@ impl Writer {
 
     fn begin_writes(&mut self) {
         let now = Instant::now();
-        while self.tasks.len() < AT_ONCE {
+        while let Some(next) = self.queue.next(now) {
             let (client, settings) = (self.client.clone(), self.settings.clone());
-            match self.queue.next(now) {
-                None => break,
-                Some(Next::Write(job)) => {
-                    self.tasks.spawn(async move {
-                        let result = write::write(client, &settings, &job).await;
-                        Done::Written { job, result }
-                    });
-                }
-                Some(Next::Tell(turn)) => {
-                    self.tasks.spawn(async move {
-                        let result = write::tell(client, &settings, &turn).await;
-                        Done::Told(result)
-                    });
-                }
-            }
+            match next {
+                Next::Write(job) => self.tasks.spawn(async move {
+                    let result = write::write(client, &settings, &job).await;
+                    Done::Written { job, result }
+                }),
+                Next::Tell(turn) => self.tasks.spawn(async move {
+                    let result = write::tell(client, &settings, &turn).await;
+                    Done::Told(result)
+                }),
+            };
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::civil::date;
+use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -487,7 +488,7 @@ spec: {type: LoadBalancer, ports: [{port: 80}]}
         let mut shown = addresses(cluster.client.clone(), Publish::Service(name));
         assert_eq!(*shown.borrow(), None);
         let given = json!({"status": {"loadBalancer": {"ingress": [{"ip": "1.2.3.4"}]}}});
-        let services: Api<k8s_openapi::api::core::v1::Service> = cluster.api();
+        let services: Api<Service> = cluster.api();
         let by = PatchParams::default();
         let patched = services
             .patch_status("proxy", &by, &Patch::Merge(given))
@@ -499,6 +500,30 @@ spec: {type: LoadBalancer, ports: [{port: 80}]}
             known,
             Some(vec!["1.2.3.4".parse::<Address>().expect("an address")])
         );
+
+        let node = format!("node-{}", cluster.namespace);
+        let mut shown = addresses(cluster.client.clone(), Publish::Nodes);
+        let manifest = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}});
+        cluster.try_apply(&manifest).await.expect("a node");
+        let nodes: Api<Node> = Api::all(cluster.client.clone());
+        let ready = json!({"status": {
+            "conditions": [{"type": "Ready", "status": "True", "reason": "Test", "message": "",
+                "lastHeartbeatTime": null, "lastTransitionTime": null}],
+            "addresses": [{"type": "InternalIP", "address": "10.77.9.9"}],
+        }});
+        let patched = nodes.patch_status(&node, &by, &Patch::Merge(ready)).await;
+        patched.expect("it is taken");
+        let ours: Address = "10.77.9.9".parse().expect("an address");
+        let has = |shown: &Option<Vec<Address>>| shown.iter().flatten().any(|a| *a == ours);
+        drop(
+            timeout(PATIENCE, shown.wait_for(has))
+                .await
+                .expect("it comes"),
+        );
+        nodes
+            .delete(&node, &DeleteParams::default())
+            .await
+            .expect("it goes");
     });
 }
 

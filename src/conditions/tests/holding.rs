@@ -134,6 +134,44 @@ fn the_word_of_another_installation_is_left_to_stand() {
 }
 
 #[test]
+fn what_a_selector_finds_of_another_controller_is_not_counted() {
+    let mut given = Given::new();
+    let class = json!({"metadata": {"name": "other"}, "spec": {"controller": "x.com/y"}});
+    given
+        .snapshot
+        .add_class(serde_json::from_value(class).expect("a class"));
+    for (name, class) in [("shop", "vigie"), ("blog", "other")] {
+        let mut one = ingress(name, &["/api"]);
+        one["metadata"]["labels"] = json!({"tier": "front"});
+        one["spec"]["ingressClassName"] = json!(class);
+        given.ingress(one);
+    }
+    let front = json!({"targetSelector": {"matchLabels": {"tier": "front"}}});
+    given.health(health("own", front));
+    let accepted = told(&given.own().conditions, Accepted);
+    assert_eq!(accepted, "True Accepted: 1 route of Ingress shop.");
+    Arc::make_mut(&mut given.snapshot.ingresses).remove(&ObjectName::new("default", "shop"));
+    let accepted = told(&given.own().conditions, Accepted);
+    assert!(accepted.starts_with("False NoMatchingRoutes"), "{accepted}");
+    given.stand();
+    assert!(
+        given.all().is_empty(),
+        "another installation may have the word"
+    );
+}
+
+#[test]
+fn two_installations_do_not_write_the_same_in_turns() {
+    let mut given = Given::shop(&["/api"]);
+    let mut nobodys = ingress("shop", &["/api"]);
+    nobodys["spec"]["ingressClassName"] = json!(null);
+    given.ingress(nobodys);
+    assert!(told(&given.own().conditions, Accepted).starts_with("False TargetNotOurs"));
+    given.stand();
+    assert!(given.all().is_empty());
+}
+
+#[test]
 fn a_generated_one_is_known_by_its_labels_and_its_spec() {
     use generated::{Author, author};
     let health = |labels: Value, spec: Value| -> RouteHealth {

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tokio::time::Instant;
 
 use super::Settings;
@@ -12,6 +14,7 @@ use super::events::Turn;
 use super::report::{Fate, Verb};
 use super::work::{Job, Rank, Target, Write};
 use super::write::verb;
+use crate::api::route_health::RouteHealthStatus;
 
 /// Figures alone may be this old.
 const COUNTS: Duration = Duration::from_secs(30);
@@ -20,6 +23,10 @@ const PER_OBJECT: (f64, f64) = (0.1, 3.0);
 const ADDRESSES: (f64, f64) = (50.0, 200.0);
 const EVENTS: (f64, f64) = (10.0, 50.0);
 const MOST_EVENTS: usize = 500;
+/// Writes at the same time.
+const STATUS_HANDS: usize = 8;
+const ADDRESS_HANDS: usize = 4;
+const EVENT_HANDS: usize = 2;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// After what will hardly go better soon.
 const LASTING_PAUSE: Duration = Duration::from_secs(15);
@@ -29,10 +36,43 @@ pub struct Queue {
     jobs: BTreeMap<(Rank, Target), Job>,
     turns: VecDeque<Turn>,
     tracks: BTreeMap<Target, Track>,
-    statuses: Bucket,
-    addresses: Bucket,
-    events: Bucket,
+    statuses: Lane,
+    addresses: Lane,
+    events: Lane,
     dropped: usize,
+}
+
+/// What has a budget, and hands, of its own.
+struct Lane {
+    budget: Bucket,
+    hands: usize,
+    busy: usize,
+}
+
+impl Lane {
+    fn new((per_second, burst): (f64, f64), hands: usize, now: Instant) -> Self {
+        let budget = Bucket::new(per_second, burst, now);
+        let busy = 0;
+        Self {
+            budget,
+            hands,
+            busy,
+        }
+    }
+
+    fn is_open(&mut self, now: Instant) -> bool {
+        self.busy < self.hands && self.budget.has(now)
+    }
+
+    fn begin(&mut self, now: Instant) {
+        self.budget.take(now);
+        self.busy += 1;
+    }
+
+    /// When the next may begin; None where that depends on what is being done.
+    fn next(&mut self, now: Instant) -> Option<Instant> {
+        (self.busy < self.hands).then(|| self.budget.next(now))
+    }
 }
 
 /// What is remembered of one object.
@@ -106,9 +146,23 @@ impl Track {
 /// Whether two writes would leave the same.
 fn is_same(a: &Write, b: &Write) -> bool {
     match (a, b) {
-        (Write::Status { wanted: a, .. }, Write::Status { wanted: b, .. }) => a == b,
+        (Write::Status { wanted: a, .. }, Write::Status { wanted: b, .. }) => timeless(a, b),
         (a, b) => a == b,
     }
+}
+
+/// Whether two statuses say the same, whenever it began: that moment is not known before it was read
+/// back.
+fn timeless(a: &RouteHealthStatus, b: &RouteHealthStatus) -> bool {
+    let without = |status: &RouteHealthStatus| {
+        let mut status = status.clone();
+        let of_rows = status.routes.iter_mut().flat_map(|row| &mut row.conditions);
+        for condition in status.conditions.iter_mut().chain(of_rows) {
+            condition.last_transition_time = Time(Timestamp::UNIX_EPOCH);
+        }
+        status
+    };
+    without(a) == without(b)
 }
 
 impl Queue {
@@ -118,9 +172,9 @@ impl Queue {
             jobs: BTreeMap::new(),
             turns: VecDeque::new(),
             tracks: BTreeMap::new(),
-            statuses: Bucket::new(f64::from(rate), f64::from(burst), now),
-            addresses: Bucket::new(ADDRESSES.0, ADDRESSES.1, now),
-            events: Bucket::new(EVENTS.0, EVENTS.1, now),
+            statuses: Lane::new((f64::from(rate), f64::from(burst)), STATUS_HANDS, now),
+            addresses: Lane::new(ADDRESSES, ADDRESS_HANDS, now),
+            events: Lane::new(EVENTS, EVENT_HANDS, now),
             dropped: 0,
         }
     }
@@ -186,16 +240,13 @@ impl Queue {
 
     /// The next thing that may be done now.
     pub fn next(&mut self, now: Instant) -> Option<Next> {
-        if !self.turns.is_empty() && self.events.take(now) {
+        if !self.turns.is_empty() && self.events.is_open(now) {
+            self.events.begin(now);
             return self.turns.pop_front().map(Next::Tell);
         }
         let key = self.startable(now)?;
         let job = self.jobs.remove(&key)?;
-        let bucket = match job.target {
-            Target::RouteHealth(_) => &mut self.statuses,
-            Target::Ingress(_) => &mut self.addresses,
-        };
-        bucket.take(now);
+        self.lane(&job.target).begin(now);
         let track = self.track(job.target.clone(), now);
         track.in_flight = true;
         if matches!(job.write, Write::Status { .. }) {
@@ -204,42 +255,56 @@ impl Queue {
         Some(Next::Write(Box::new(job)))
     }
 
-    fn startable(&mut self, now: Instant) -> Option<(Rank, Target)> {
-        let (statuses, addresses) = (self.statuses.has(now), self.addresses.has(now));
-        let tracks = &mut self.tracks;
-        let mut startable = self.jobs.keys().filter(|(rank, target)| {
-            let allowed = match target {
-                Target::RouteHealth(_) => statuses,
-                Target::Ingress(_) => addresses,
-            };
-            let track = tracks.get_mut(target);
-            allowed && track.is_none_or(|t| !t.in_flight && t.ready(*rank, now) <= now)
-        });
-        startable.next().cloned()
+    fn lane(&mut self, target: &Target) -> &mut Lane {
+        match target {
+            Target::RouteHealth(_) => &mut self.statuses,
+            Target::Ingress(_) => &mut self.addresses,
+        }
     }
 
-    /// When something that waits may begin; None where nothing does, or where all hands are busy.
-    pub fn wakes(&mut self, now: Instant, in_flight: usize) -> Option<Instant> {
-        if in_flight >= super::AT_ONCE {
-            return None;
-        }
-        let turn = (!self.turns.is_empty()).then(|| self.events.next(now));
-        let statuses = self.statuses.next(now);
-        let addresses = self.addresses.next(now);
-        let mut soonest = turn;
-        for (rank, target) in self.jobs.keys() {
-            let bucket = match target {
+    fn startable(&mut self, now: Instant) -> Option<(Rank, Target)> {
+        let (statuses, addresses) = (self.statuses.is_open(now), self.addresses.is_open(now));
+        let tracks = &mut self.tracks;
+        let mut startable = self.jobs.keys().filter(|(rank, target)| {
+            let is_open = match target {
                 Target::RouteHealth(_) => statuses,
                 Target::Ingress(_) => addresses,
             };
-            let at = match self.tracks.get_mut(target) {
+            let track = if is_open {
+                tracks.get_mut(target)
+            } else {
+                None
+            };
+            is_open && track.is_none_or(|t| !t.in_flight && t.ready(*rank, now) <= now)
+        });
+        match statuses || addresses {
+            true => startable.next().cloned(),
+            false => None,
+        }
+    }
+
+    /// When something that waits may begin; None where that depends on what is being done.
+    pub fn wakes(&mut self, now: Instant) -> Option<Instant> {
+        let turn = (!self.turns.is_empty()).then(|| self.events.next(now));
+        let (statuses, addresses) = (self.statuses.next(now), self.addresses.next(now));
+        let least = statuses.into_iter().chain(addresses).min()?;
+        let mut soonest = turn.flatten();
+        for (rank, target) in self.jobs.keys() {
+            let open = match target {
+                Target::RouteHealth(_) => statuses,
+                Target::Ingress(_) => addresses,
+            };
+            let (Some(open), track) = (open, self.tracks.get_mut(target)) else {
+                continue;
+            };
+            let at = match track {
                 // It wakes us when it is done.
                 Some(track) if track.in_flight => continue,
-                Some(track) => bucket.max(track.ready(*rank, now)),
-                None => bucket,
+                Some(track) => open.max(track.ready(*rank, now)),
+                None => open,
             };
             soonest = Some(soonest.map_or(at, |soonest| soonest.min(at)));
-            if at <= statuses.min(addresses) {
+            if at <= least {
                 break;
             }
         }
@@ -249,7 +314,10 @@ impl Queue {
     /// Learns how something went.
     pub fn done(&mut self, done: Done, now: Instant) -> Told {
         let (verb, result) = match done {
-            Done::Told(result) => (Verb::Event, result),
+            Done::Told(result) => {
+                self.events.busy = self.events.busy.saturating_sub(1);
+                (Verb::Event, result)
+            }
             Done::Written { job, result } => (verb(&job.write), self.written(*job, result, now)),
         };
         match result {
@@ -272,6 +340,8 @@ impl Queue {
         result: Result<(), kube::Error>,
         now: Instant,
     ) -> Result<(), kube::Error> {
+        let lane = self.lane(&job.target);
+        lane.busy = lane.busy.saturating_sub(1);
         let track = self.track(job.target, now);
         track.in_flight = false;
         match &result {

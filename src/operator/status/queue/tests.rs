@@ -90,7 +90,7 @@ async fn addresses_and_statuses_do_not_wait_for_each_other() {
     let begun = drain(&mut queue, now);
     assert_eq!(begun.len(), 501);
     assert!(matches!(begun.last(), Some((_, Target::Ingress(_)))));
-    let wakes = queue.wakes(now, 0).expect("the rest waits");
+    let wakes = queue.wakes(now).expect("the rest waits");
     assert!(wakes > now && wakes < now + Duration::from_millis(50));
 }
 
@@ -118,8 +118,59 @@ async fn one_object_is_written_by_one_hand() {
     queue.put(two.to_vec(), now);
     assert!(queue.next(now).is_some());
     assert!(queue.next(now).is_none());
-    assert_eq!(queue.wakes(now, 1), None);
+    assert_eq!(queue.wakes(now), None);
     queue.put(two.to_vec(), now);
+    assert_eq!(queue.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_begun_at_once_than_there_are_hands() {
+    let now = Instant::now();
+    let mut queue = queue(now);
+    let addresses = (0..20).map(address_job);
+    let jobs = (0..20).map(|n| job(n, Rank::Object)).chain(addresses);
+    queue.put(jobs.collect(), now);
+    let begun: Vec<Target> = std::iter::from_fn(|| queue.next(now))
+        .filter_map(|next| match next {
+            Next::Write(job) => Some(job.target.clone()),
+            Next::Tell(_) => None,
+        })
+        .collect();
+    let is_status = |target: &&Target| matches!(target, Target::RouteHealth(_));
+    assert_eq!(begun.len(), STATUS_HANDS + ADDRESS_HANDS);
+    assert_eq!(begun.iter().filter(is_status).count(), STATUS_HANDS);
+    assert_eq!(queue.wakes(now), None, "who is done wakes us");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_that_says_the_same_at_another_moment_is_not_written_twice() {
+    let now = Instant::now();
+    let mut queue = queue(now);
+    let said_at = |second: i64| {
+        let health = crate::api::route_health::RouteHealth::new("a", Default::default());
+        let condition = crate::api::route_health::Condition {
+            type_: "Healthy".to_owned(),
+            status: crate::api::route_health::ConditionStatus::True,
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::from_second(second).expect("a moment")),
+            reason: "Healthy".to_owned(),
+            message: String::new(),
+        };
+        let wanted = RouteHealthStatus {
+            conditions: vec![condition],
+            ..RouteHealthStatus::default()
+        };
+        Job {
+            write: Write::Status {
+                wanted: Box::new(wanted),
+                standing: std::sync::Arc::new(health),
+            },
+            ..job(1, Rank::NewGeneration)
+        }
+    };
+    queue.put(vec![said_at(1)], now);
+    assert_eq!(drain(&mut queue, now).len(), 1);
+    queue.put(vec![said_at(2)], now);
     assert_eq!(queue.len(), 0);
 }
 
@@ -132,7 +183,7 @@ async fn figures_wait_and_are_told_together() {
     let soon = start + Duration::from_secs(20);
     queue.put(vec![job(1, Rank::Count)], soon);
     assert!(queue.next(soon).is_none());
-    assert_eq!(queue.wakes(soon, 0), Some(start + COUNTS));
+    assert_eq!(queue.wakes(soon), Some(start + COUNTS));
     assert!(queue.next(start + COUNTS).is_some());
 }
 
@@ -150,7 +201,7 @@ async fn a_failure_waits_longer_each_time_and_stops_nobody() {
             queue.done(Done::Written { job, result }, now);
         }
         queue.put(vec![job(1, Rank::Object)], now);
-        let wakes = queue.wakes(now, 0).expect("it is tried again");
+        let wakes = queue.wakes(now).expect("it is tried again");
         pauses.push(wakes.duration_since(now).as_millis());
         now = wakes;
     }
