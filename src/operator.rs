@@ -110,12 +110,16 @@ pub struct View {
     pub status: watch::Receiver<StatusReport>,
 }
 
-/// What building has taken.
+/// What building has taken, and what has become of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Builds {
     pub number: u64,
     /// Of the latest.
     pub took: Duration,
+    /// How often every proxy has come to run what was built.
+    pub loaded: u64,
+    /// What that took altogether, each time from the first build that was not yet run.
+    pub until_loaded: Duration,
 }
 
 /// An operator whose tasks run.
@@ -126,6 +130,8 @@ pub struct Operator {
     bundles: BTreeMap<ProxyKind, watch::Sender<Option<Arc<Bundle>>>>,
     outcomes: watch::Sender<Option<Outcome>>,
     builds: watch::Sender<Builds>,
+    /// When the first build began that not every proxy runs.
+    unloaded_since: Option<std::time::Instant>,
     /// Whether namespaces are selected.
     selects: bool,
     /// As the flags say.
@@ -230,6 +236,7 @@ impl Operator {
                 settings.placement,
                 &settings.proxies,
             ),
+            unloaded_since: None,
             selects: settings.namespace_selector.is_some(),
             flags: settings.options,
             given: settings_given,
@@ -293,7 +300,20 @@ impl Operator {
                     self.build(&snapshot, today);
                 }
             }
+            self.note_loaded(&known);
             self.outcomes.send_replace(self.builder.outcome(&known));
+        }
+    }
+
+    fn note_loaded(&mut self, proxies: &Proxies) {
+        if proxies.alive.is_empty() || !self.builder.is_run_by_all(proxies) {
+            return;
+        }
+        if let Some(since) = self.unloaded_since.take() {
+            self.builds.send_modify(|builds| {
+                builds.loaded += 1;
+                builds.until_loaded += since.elapsed();
+            });
         }
     }
 
@@ -324,7 +344,11 @@ impl Operator {
 
     fn build(&mut self, snapshot: &Arc<Snapshot>, today: Date) {
         let begun = std::time::Instant::now();
+        let before = self.builder.revisions();
         let bundles = block_in_place(|| self.builder.build(snapshot, today));
+        if self.builder.revisions() != before {
+            self.unloaded_since.get_or_insert(begun);
+        }
         for (kind, bundle) in bundles {
             let Some(sender) = self.bundles.get(&kind) else {
                 continue;

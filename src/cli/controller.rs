@@ -27,6 +27,9 @@ use crate::source::cluster::{self, Namespaces};
 use crate::source::stand_in::object_name;
 use crate::telemetry::{self, LogFormat, Metrics};
 
+/// Lists are streamed by default since Kubernetes 1.34.
+const STREAMS_SINCE: u16 = 34;
+
 #[derive(Debug, Args)]
 pub struct ControllerArgs {
     #[command(flatten)]
@@ -153,6 +156,7 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
     let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
     let client = client(config)?;
     let identity = identity(args.identity.clone())?;
+    let streaming_lists = args.streaming_lists && can_stream(&client).await;
     let settings = Settings {
         status: status(args, &identity),
         publish: publish(args),
@@ -164,7 +168,7 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
         proxies: proxies(&args.proxies),
         options: args.build.options(today(), None),
         placement: placement(args),
-        source: source(args),
+        source: source(args, streaming_lists),
         namespace_selector: args.namespace_selector.clone(),
         config_map: args.config_map.clone(),
     };
@@ -237,7 +241,7 @@ fn placement(args: &ControllerArgs) -> Placement {
     }
 }
 
-fn source(args: &ControllerArgs) -> cluster::Settings {
+fn source(args: &ControllerArgs, streaming_lists: bool) -> cluster::Settings {
     let names: BTreeSet<String> = args.namespaces.iter().cloned().collect();
     cluster::Settings {
         namespaces: match names.is_empty() {
@@ -245,9 +249,32 @@ fn source(args: &ControllerArgs) -> cluster::Settings {
             false => Namespaces::Only(names),
         },
         secrets: args.build.default_certificate.iter().cloned().collect(),
-        streaming_lists: args.streaming_lists,
+        streaming_lists,
         ..cluster::Settings::default()
     }
+}
+
+/// An older API server refuses to stream lists, for ever; then they come in pages.
+async fn can_stream(client: &Client) -> bool {
+    let minor = match client.apiserver_version().await {
+        Ok(version) if version.major == "1" => version.minor,
+        Ok(_) => return true,
+        Err(error) => {
+            let error = telemetry::chain(&error);
+            tracing::warn!(
+                error,
+                "the API server does not tell its version; lists come in pages"
+            );
+            return false;
+        }
+    };
+    // Some providers add a plus sign.
+    let number = minor.trim_end_matches('+').parse::<u16>();
+    let can = number.is_ok_and(|number| number >= STREAMS_SINCE);
+    if !can {
+        tracing::warn!("Kubernetes 1.{minor} does not stream lists; they come in pages");
+    }
+    can
 }
 
 fn identity(given: Option<String>) -> anyhow::Result<String> {

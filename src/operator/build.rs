@@ -147,14 +147,23 @@ impl Builder {
         for proxy in &proxies.alive {
             due |= self.learn_of_refusal(proxy);
         }
-        let all_run = self.kinds.iter().all(|(kind, of_kind)| {
-            let wanted = of_kind.revision.as_ref().map(Revision::as_str);
-            proxies.revisions(*kind).all(|runs| runs == wanted)
-        });
-        if !due && all_run && !proxies.alive.is_empty() {
+        if !due && !proxies.alive.is_empty() && self.is_run_by_all(proxies) {
             due = self.options.memory.quarantine.loaded();
         }
         due
+    }
+
+    /// The revision of the latest build for each kind of proxy.
+    pub fn revisions(&self) -> Vec<Option<Revision>> {
+        let kinds = self.kinds.values();
+        kinds.map(|of_kind| of_kind.revision.clone()).collect()
+    }
+
+    pub fn is_run_by_all(&self, proxies: &Proxies) -> bool {
+        self.kinds.iter().all(|(kind, of_kind)| {
+            let wanted = of_kind.revision.as_ref().map(Revision::as_str);
+            proxies.revisions(*kind).all(|runs| runs == wanted)
+        })
     }
 
     /// Only what is wanted now is worth learning from, and that once.

@@ -9,6 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 
 use crate::model::diagnostics::Severity;
 use crate::operator::View;
+use crate::render::wire::{Fill, Sizes};
 use crate::server::{Pages, Task, TaskState};
 use crate::source::cluster::{Watch, WatchName, WatchState};
 use crate::telemetry::Metrics;
@@ -50,6 +51,8 @@ struct Looked {
     findings: Family<OfFinding, Gauge>,
     builds: Gauge,
     build_seconds: Gauge<f64, AtomicU64>,
+    loaded: Gauge,
+    loaded_seconds: Gauge<f64, AtomicU64>,
     proxies: Family<OfProxy, Gauge>,
     current: Family<OfProxy, Gauge>,
     refusing: Family<OfProxy, Gauge>,
@@ -91,6 +94,14 @@ pub fn pages(view: View, metrics: Metrics) -> Pages {
         registry.register("builds", "Builds since the start", looked.builds.clone());
         let help = "What the latest build took, in seconds";
         registry.register("build_seconds", help, looked.build_seconds.clone());
+        let help = "How often every proxy has come to run what was built";
+        registry.register("change_to_loaded_count", help, looked.loaded.clone());
+        let help = "What that took altogether, from the build on, in seconds";
+        registry.register(
+            "change_to_loaded_seconds_sum",
+            help,
+            looked.loaded_seconds.clone(),
+        );
         let help = "Proxies that are alive and report";
         registry.register("proxies", help, looked.proxies.clone());
         let help = "Of them, those that run what is published";
@@ -159,17 +170,28 @@ fn tasks(view: &View) -> Vec<Task> {
     let leads = *view.leads.borrow();
     for (proxy, published) in view.published.iter().filter(|_| leads) {
         let published = published.borrow();
+        let full = published.sizes.as_ref().and_then(nearly_full);
         tasks.push(Task {
             name: format!("publish for {proxy}"),
-            state: match (&published.error, &published.revision) {
-                (Some(_), _) => TaskState::Degraded,
-                (None, Some(_)) => TaskState::Done,
-                (None, None) => TaskState::Pending,
+            state: match (&published.error, &published.revision, &full) {
+                (Some(_), _, _) | (None, Some(_), Some(_)) => TaskState::Degraded,
+                (None, Some(_), None) => TaskState::Done,
+                (None, None, _) => TaskState::Pending,
             },
-            detail: published.error.clone().unwrap_or_default(),
+            detail: published.error.clone().or(full).unwrap_or_default(),
         });
     }
     tasks
+}
+
+/// What will not fit any more before long.
+fn nearly_full(sizes: &Sizes) -> Option<String> {
+    let near = sizes.fills.iter().find(|fill| fill.is_near())?;
+    let Fill { object, limit, .. } = near;
+    let (percent, limit) = (near.percent(), limit.as_str());
+    Some(format!(
+        "{object} fills {percent} % of what one {limit} may hold"
+    ))
 }
 
 /// The model as it was built last; keys hide themselves.
@@ -196,6 +218,9 @@ impl Looked {
         self.builds
             .set(i64::try_from(builds.number).unwrap_or(i64::MAX));
         self.build_seconds.set(builds.took.as_secs_f64());
+        self.loaded
+            .set(i64::try_from(builds.loaded).unwrap_or(i64::MAX));
+        self.loaded_seconds.set(builds.until_loaded.as_secs_f64());
         let problems = view.setting_problems.borrow().len();
         self.setting_problems.set(number(problems));
         self.refresh_status(view);
