@@ -48,7 +48,7 @@ until_true() {
 # ── a network in which every address of 10.77.0.0/16 is local, and pods of 10.78.0.0/16 on a bridge ──
 ip link set lo up
 ip address add 10.77.0.1/16 dev lo
-ip link add pods type bridge
+ip link add pods address 02:00:0a:4e:00:01 type bridge
 ip address add 10.78.0.1/16 dev pods
 ip link set pods up
 mount -t tmpfs tmpfs /run

@@ -13,6 +13,7 @@ mod standing;
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
+use crate::model::{Certificate, Model};
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::wire::Installation;
 use crate::render::{Capabilities, Placement};
@@ -126,6 +127,8 @@ pub struct Builds {
 pub struct Operator {
     view: View,
     cluster: Cluster,
+    /// Nothing is built before it is there; None where users have named one.
+    certificate: Option<Pin<Box<dyn Future<Output = Option<Certificate>> + Send>>>,
     builder: Builder,
     bundles: BTreeMap<ProxyKind, watch::Sender<Option<Arc<Bundle>>>>,
     outcomes: watch::Sender<Option<Outcome>>,
@@ -146,14 +149,15 @@ pub struct Operator {
 
 impl Operator {
     /// Begins to watch, and to take part in the election.
-    pub async fn start(client: Client, mut settings: Settings) -> Self {
+    pub fn start(client: Client, settings: Settings) -> Self {
         let cluster = cluster::watch(client.clone(), settings.source.clone());
-        if settings.options.default_certificate_secret.is_none() {
+        let is_named = settings.options.default_certificate_secret.is_some();
+        let certificate = (!is_named).then(|| {
+            let (namespace, installation) =
+                (settings.namespace.clone(), settings.installation.clone());
             let owner = settings.owner.clone();
-            let (namespace, installation) = (&settings.namespace, &settings.installation);
-            settings.options.default_certificate =
-                certificate::kept(&client, namespace, installation, owner, today()).await;
-        }
+            certificate::kept(client.clone(), namespace, installation, owner, today())
+        });
         let (leads, leadership) = watch::channel(!settings.leader_election);
         let election = settings.leader_election.then(|| {
             let name = format!("{}-controller", settings.installation);
@@ -231,6 +235,7 @@ impl Operator {
         Self {
             view,
             cluster,
+            certificate: certificate.map(|kept| Box::pin(kept) as _),
             builder: Builder::new(
                 settings.options.clone(),
                 settings.placement,
@@ -268,6 +273,10 @@ impl Operator {
     }
 
     async fn work(&mut self) {
+        if let Some(certificate) = self.certificate.take() {
+            self.flags.default_certificate = certificate.await;
+            self.builder.set_options(self.flags.clone());
+        }
         // None only where the task that watches has died; its panic is on standard error.
         let Some(mut snapshots) = self.cluster.snapshots().await else {
             return;

@@ -20,7 +20,8 @@ use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
 use crate::model::PrivatePem;
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::wire::{
-    Contents, Installation, Publication, Shard, WireError, contents, decode, read_endpoints,
+    Contents, Installation, Publication, Shard, WireError, contents, decode, is_intact,
+    read_endpoints,
 };
 use crate::telemetry::chain;
 
@@ -53,6 +54,8 @@ enum FollowError {
     },
     #[error("cannot fetch {object}: no answer within {} s", PATIENCE.as_secs())]
     Slow { object: String },
+    #[error("{object} does not hold what its name says")]
+    Altered { object: String },
 }
 
 /// Which publication is followed.
@@ -287,11 +290,12 @@ impl Follower {
             let object = api.get(name).await.map_err(failed)?;
             Ok(Shard::Plain(object.data.unwrap_or_default()))
         };
+        let object = format!("{kind} {name}");
         match timeout(PATIENCE, fetch).await {
+            // What is kept is not fetched again: nothing is that somebody has put in its place.
+            Ok(Ok(shard)) if !is_intact(name, &shard) => Err(FollowError::Altered { object }),
             Ok(shard) => Ok((name.to_owned(), shard?)),
-            Err(_) => Err(FollowError::Slow {
-                object: format!("{kind} {name}"),
-            }),
+            Err(_) => Err(FollowError::Slow { object }),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What an agent says to the cluster: its report, written when it has changed, and its Lease, renewed
-//! as long as the agent lives. Both are owned by its pod, so that they go with it.
+//! as long as the agent lives. Both are owned by its pod, so that they go with it. With each renewal the
+//! report is said again, which writes nothing as long as it stands, and puts it back where it does not.
 
 use std::time::Duration;
 
@@ -67,12 +68,15 @@ impl Reporter {
                 () = until(retry) => true,
                 () = sleep_until(renew) => false,
             };
+            let report = reports.borrow_and_update().clone();
             let done = if write {
-                let report = reports.borrow_and_update().clone();
                 self.write(&report).await
             } else {
                 renew = Instant::now() + RENEW;
-                let renewed = self.renew().await;
+                let renewed = match self.write(&report).await {
+                    Ok(()) => self.renew().await,
+                    failed => failed,
+                };
                 if renewed.is_err() {
                     renew = Instant::now() + pause;
                 }

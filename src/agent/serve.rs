@@ -28,8 +28,9 @@ use super::report::{Pod, Reporter};
 use super::resolve::{NameProblem, ResolveOptions, Resolver};
 use super::{Agent, Load, LoadKind, Pace};
 
-/// How long a load has to be the latest before the copy is made anew.
+/// How long a load has to be the latest before the copy is made anew, and how long that can be put off.
 const CALM: Duration = Duration::from_secs(1);
+const LONGEST_STORM: Duration = Duration::from_secs(10);
 
 pub struct Settings {
     pub found: Found,
@@ -201,7 +202,7 @@ impl Serving {
             Ok(None) => {}
             Err(error) => warn_of_copy(&error),
         }
-        let mut copy_at = None;
+        let (mut copy_at, mut copy_until) = (None, None);
         loop {
             tokio::select! {
                 changed = self.followed.changed() => {
@@ -216,7 +217,9 @@ impl Serving {
                 load = self.loads.recv() => {
                     let load = load.ok_or(ServeError::Ended)?;
                     if load.kind.is_loaded() {
-                        copy_at = Some(Instant::now() + CALM);
+                        let now = Instant::now();
+                        let latest = *copy_until.get_or_insert(now + LONGEST_STORM);
+                        copy_at = Some(latest.min(now + CALM));
                     }
                     self.took(&load);
                     let report = self.report();
@@ -230,7 +233,7 @@ impl Serving {
                     tracing::warn!(name = %problem.name, "{}", problem.words);
                 }
                 () = until(copy_at) => {
-                    copy_at = None;
+                    (copy_at, copy_until) = (None, None);
                     self.copy();
                 }
             }

@@ -177,7 +177,7 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
         installation = %settings.installation, namespace = settings.namespace,
         identity = settings.identity, "controller"
     );
-    let operator = Operator::start(client, settings).await;
+    let operator = Operator::start(client, settings);
     let pages = pages::pages(operator.view(), metrics);
     let (address, serving) = serve(args.listen, pages).await?;
     tracing::info!(%address, "health and metrics");

@@ -20,7 +20,8 @@ use super::{BuildNumber, Outcome, ProxyState};
 
 /// How many builds are remembered, to know what a proxy runs that is behind.
 const REMEMBERED: usize = 256;
-/// How many of them with their objects, to know what a refusal is about.
+/// How many of them with their objects, to know what a refusal is about; those that a proxy runs are
+/// kept beyond that.
 const WITH_OBJECTS: usize = 8;
 
 pub struct Builder {
@@ -33,7 +34,9 @@ pub struct Builder {
     since: BTreeMap<ObjectName, Since>,
     /// What `since` was last told as.
     told: Arc<BTreeMap<ObjectName, BuildNumber>>,
-    objects: VecDeque<(BuildNumber, Arc<Snapshot>)>,
+    objects: BTreeMap<BuildNumber, Arc<Snapshot>>,
+    /// The builds that proxies run, as they last said.
+    running: BTreeSet<BuildNumber>,
     /// Refusals that have been learnt from.
     handled: BTreeSet<(ProxyKind, String)>,
     latest: Option<Latest>,
@@ -77,7 +80,8 @@ impl Builder {
             kinds: kinds.iter().map(of_kind).collect(),
             since: BTreeMap::new(),
             told: Arc::default(),
-            objects: VecDeque::new(),
+            objects: BTreeMap::new(),
+            running: BTreeSet::new(),
             handled: BTreeSet::new(),
             latest: None,
         }
@@ -106,10 +110,11 @@ impl Builder {
         let translation = translate_with(snapshot, &self.options, &mut self.memo);
         self.options.memory = translation.memory;
         let applied = self.options.memory.quarantine.applied(snapshot);
-        self.objects.push_back((self.number, applied));
-        if self.objects.len() > WITH_OBJECTS {
-            self.objects.pop_front();
-        }
+        self.objects.insert(self.number, applied);
+        let newest = self.objects.keys().rev().nth(WITH_OBJECTS - 1);
+        let (oldest, running) = (newest.copied().unwrap_or(0), &self.running);
+        self.objects
+            .retain(|number, _| *number >= oldest || running.contains(number));
         let mut diagnostics = translation.diagnostics;
         let mut bundles = Vec::new();
         for (kind, of_kind) in &mut self.kinds {
@@ -144,8 +149,13 @@ impl Builder {
                 due = true;
             }
         }
+        let runs = proxies
+            .alive
+            .iter()
+            .filter_map(|proxy| self.build_of(proxy));
+        self.running = runs.collect();
         for proxy in &proxies.alive {
-            due |= self.learn_of_refusal(proxy);
+            due |= self.learn_of_refusal(proxy, proxies);
         }
         if !due && !proxies.alive.is_empty() && self.is_run_by_all(proxies) {
             due = self.options.memory.quarantine.loaded();
@@ -166,8 +176,26 @@ impl Builder {
         })
     }
 
+    /// The build whose structure a proxy runs; None where it is none of this process.
+    fn build_of(&self, proxy: &Proxy) -> Option<BuildNumber> {
+        let of_kind = self.kinds.get(&proxy.capabilities.proxy)?;
+        of_kind.build_of(proxy.revision.as_deref()?)
+    }
+
+    /// What is known to be good: what the proxy runs, or another of its kind where it runs nothing. None
+    /// where that is something else than this process has built; then a refusal that leads to no object
+    /// cannot be about one of a few, and all of them are not to be held back.
+    fn good(&self, proxy: &Proxy, proxies: &Proxies) -> Option<Arc<Snapshot>> {
+        let kind = proxy.capabilities.proxy;
+        let mut runs = std::iter::once(proxy).chain(proxies.of(kind));
+        let Some(runs) = runs.find(|other| other.revision.is_some()) else {
+            return Some(Arc::default());
+        };
+        self.objects.get(&self.build_of(runs)?).cloned()
+    }
+
     /// Only what is wanted now is worth learning from, and that once.
-    fn learn_of_refusal(&mut self, proxy: &Proxy) -> bool {
+    fn learn_of_refusal(&mut self, proxy: &Proxy, proxies: &Proxies) -> bool {
         let kind = proxy.capabilities.proxy;
         let (Some(refused), Some(of_kind)) = (&proxy.refused, self.kinds.get(&kind)) else {
             return false;
@@ -178,20 +206,15 @@ impl Builder {
         {
             return false;
         }
-        let Some((_, snapshot)) = self.objects.back() else {
+        let Some(snapshot) = self.objects.get(&self.number).cloned() else {
             return false;
         };
-        let runs = proxy.revision.as_deref();
-        let good = runs.and_then(|runs| of_kind.build_of(runs));
-        let good = good.and_then(|build| {
-            let mut objects = self.objects.iter();
-            objects.find(|(number, _)| *number == build)
-        });
-        let good = good
-            .map(|(_, snapshot)| snapshot.clone())
-            .unwrap_or_default();
         let origin = refused.object.as_ref().and_then(origin);
-        let snapshot = snapshot.clone();
+        let good = self.good(proxy, proxies);
+        if good.is_none() && origin.is_none() {
+            return false;
+        }
+        let good = good.unwrap_or_default();
         self.options.memory.quarantine.refused(&Refused {
             proxy: &proxy.capabilities.to_string(),
             words: &refused.words,

@@ -23,7 +23,9 @@ use crate::translate::certificate_of_secret;
 
 const PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const TRIES: u32 = 6;
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Refusals in a row after which nothing else is waited for.
+const REFUSALS: u32 = 6;
 
 #[derive(Debug, thiserror::Error)]
 enum KeepError {
@@ -40,20 +42,22 @@ enum KeepError {
     Unusable { name: String, why: String },
 }
 
-/// The kept certificate, made where there is none yet. Where the cluster does not let us keep one, it
-/// is one of this process alone.
+/// The kept certificate, made where there is none yet; without an answer it is waited for, since all
+/// replicas are to serve the same one. Where the cluster does not let us keep one, it is one of this
+/// process alone.
 pub async fn kept(
-    client: &Client,
-    namespace: &str,
-    installation: &Installation,
+    client: Client,
+    namespace: String,
+    installation: Installation,
     owner: Option<OwnerReference>,
     today: Date,
 ) -> Option<Certificate> {
     let name = format!("{installation}-default-certificate");
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let mut pause = FIRST_PAUSE;
-    for _ in 0..TRIES {
-        let keep = keep(&api, namespace, &name, installation, owner.as_ref(), today);
+    let api: Api<Secret> = Api::namespaced(client, &namespace);
+    let (mut pause, mut refusals) = (FIRST_PAUSE, 0);
+    while refusals < REFUSALS {
+        let owner = owner.as_ref();
+        let keep = keep(&api, &namespace, &name, &installation, owner, today);
         let kept = match timeout(PATIENCE, keep).await {
             Ok(kept) => kept,
             Err(_) => Err(KeepError::Slow(name.clone())),
@@ -62,13 +66,27 @@ pub async fn kept(
             Ok(certificate) => return Some(certificate),
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "no default certificate yet");
+                refusals = if error.is_refusal() { refusals + 1 } else { 0 };
             }
         }
         sleep(pause).await;
-        pause *= 2;
+        pause = (2 * pause).min(LONGEST_PAUSE);
     }
     tracing::warn!("the default certificate is one of this process alone");
     self_signed(today).ok()
+}
+
+impl KeepError {
+    /// Whether it was an answer, and will most likely be the same next time.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Api { source, .. } => {
+                matches!(source.as_ref(), kube::Error::Api(status) if status.code < 500)
+            }
+            Self::Slow(_) => false,
+            Self::Make(_) | Self::Unusable { .. } => true,
+        }
+    }
 }
 
 async fn keep(

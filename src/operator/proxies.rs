@@ -67,6 +67,8 @@ impl Proxies {
 #[derive(Debug, Default)]
 struct Seen {
     reports: BTreeMap<String, Reported>,
+    /// What a list of reports under way has named so far.
+    listed: Option<BTreeMap<String, Reported>>,
     leases: BTreeMap<String, Renewed>,
     /// By UID, whether it is going. None where pods cannot be watched.
     pods: Option<BTreeMap<String, bool>>,
@@ -137,22 +139,23 @@ fn warn(what: &str, error: &watcher::Error) {
 impl Seen {
     fn take_report(&mut self, event: Event<ConfigMap>) {
         match event {
-            Event::Init => self.reports.clear(),
-            Event::InitDone => self.known.0 = true,
-            Event::InitApply(object) | Event::Apply(object) => {
+            // A list that is made anew takes nobody away before it has ended.
+            Event::Init => self.listed = Some(BTreeMap::new()),
+            Event::InitDone => {
+                self.reports = self.listed.take().unwrap_or_default();
+                self.known.0 = true;
+            }
+            Event::InitApply(object) => {
                 let name = object.name_any();
-                let owners = object.owner_references().iter();
-                let pod = owners.clone().find(|owner| owner.kind == "Pod");
-                let pod = pod.map(|owner| owner.uid.clone());
-                match Report::read(&object.data.unwrap_or_default()) {
-                    Ok(report) => {
-                        self.reports.insert(name, Reported { report, pod });
-                    }
-                    Err(error) => {
-                        tracing::warn!(report = %name, %error, "a report cannot be read");
-                        self.reports.remove(&name);
-                    }
-                }
+                let listed = self.listed.get_or_insert_default();
+                listed.extend(reported(object).map(|reported| (name, reported)));
+            }
+            Event::Apply(object) => {
+                let name = object.name_any();
+                match reported(object) {
+                    Some(reported) => self.reports.insert(name, reported),
+                    None => self.reports.remove(&name),
+                };
             }
             Event::Delete(object) => {
                 self.reports.remove(&object.name_any());
@@ -242,6 +245,20 @@ impl Seen {
     }
 }
 
+fn reported(object: ConfigMap) -> Option<Reported> {
+    let mut owners = object.owner_references().iter();
+    let pod = owners.find(|owner| owner.kind == "Pod");
+    let pod = pod.map(|owner| owner.uid.clone());
+    let name = object.name_any();
+    match Report::read(&object.data.unwrap_or_default()) {
+        Ok(report) => Some(Reported { report, pod }),
+        Err(error) => {
+            tracing::warn!(report = %name, %error, "a report cannot be read");
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::coordination::v1::LeaseSpec;
@@ -325,6 +342,24 @@ mod tests {
         assert_eq!(alive(&seen, now), ["pod-b"]);
         seen.take_pod(Event::Delete(pod("b", false)));
         assert!(alive(&seen, now).is_empty());
+    }
+
+    #[test]
+    fn a_list_that_is_made_anew_takes_nobody_away_before_it_ends() {
+        let now = Instant::now();
+        let mut seen = Seen::default();
+        for name in ["a", "b"] {
+            seen.take_report(report(name, "r1"));
+            seen.take_lease(lease(name, 1), now);
+        }
+        seen.take_report(Event::Init);
+        let Event::Apply(listed) = report("a", "r2") else {
+            unreachable!();
+        };
+        seen.take_report(Event::InitApply(listed));
+        assert_eq!(alive(&seen, now), ["pod-a", "pod-b"]);
+        seen.take_report(Event::InitDone);
+        assert_eq!(alive(&seen, now), ["pod-a"]);
     }
 
     #[test]

@@ -145,7 +145,12 @@ impl Publisher {
                 continue;
             };
             let proxies = inputs.proxies.borrow_and_update().clone();
-            retry = match self.publish(&bundle, &proxies).await {
+            let published = tokio::select! {
+                published = self.publish(&bundle, &proxies) => published,
+                // Another writes from now on.
+                () = lost(&mut inputs.leads) => continue,
+            };
+            retry = match published {
                 Ok(()) => {
                     pause = FIRST_PAUSE;
                     None
@@ -465,6 +470,13 @@ async fn call<T>(
             source: Box::new(source),
         }),
         Err(_) => Err(PublishError::Slow { object }),
+    }
+}
+
+/// Ends when this process does not lead any more.
+async fn lost(leads: &mut watch::Receiver<bool>) {
+    if leads.wait_for(|leads| !leads).await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -19,5 +19,6 @@ mod golden;
 mod laws;
 mod live;
 mod log;
+mod operator;
 mod refused;
 mod run;

@@ -33,6 +33,7 @@ struct OfLimit {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfFinding {
     severity: String,
+    code: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -83,7 +84,7 @@ pub fn pages(view: View, metrics: Metrics) -> Pages {
         registry.register("unreadable_objects", help, looked.unreadable.clone());
         let help = "Ingresses that are seen, of any class";
         registry.register("ingresses", help, looked.ingresses.clone());
-        let help = "What is wrong with objects, by how much it matters";
+        let help = "What is wrong with objects, by what it is and how much it matters";
         registry.register("findings", help, looked.findings.clone());
         let help = "Writes of status since the start, by what was written and what became of it";
         registry.register("status_writes", help, looked.status_writes.clone());
@@ -247,18 +248,19 @@ impl Looked {
             return;
         };
         self.ingresses.set(number(outcome.snapshot.ingresses.len()));
-        let severities = [
-            (Severity::Error, "error"),
-            (Severity::Warning, "warning"),
-            (Severity::Info, "info"),
-        ];
-        for (severity, name) in severities {
-            let of = OfFinding {
-                severity: name.to_owned(),
+        // What is not wrong any more goes.
+        self.findings.clear();
+        for finding in outcome.diagnostics.iter() {
+            let severity = match finding.severity {
+                Severity::Error => "error",
+                Severity::Warning => "warning",
+                Severity::Info => "info",
             };
-            let findings = outcome.diagnostics.iter();
-            let these = findings.filter(|finding| finding.severity == severity);
-            self.findings.get_or_create(&of).set(number(these.count()));
+            let of = OfFinding {
+                severity: severity.to_owned(),
+                code: finding.code.to_string(),
+            };
+            self.findings.get_or_create(&of).inc();
         }
         let certificates = outcome.model.certificates.values();
         let first = certificates.map(|certificate| certificate.not_after).min();

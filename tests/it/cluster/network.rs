@@ -59,7 +59,9 @@ fn make() -> Result<File, String> {
     })?;
     // On this device, a prefix makes all of its addresses local.
     ip("address add 10.77.0.1/16 dev lo")?;
-    ip("link add pods type bridge")?;
+    // Without an address of its own it has the lowest of its lines', and so another one whenever a pod
+    // comes or goes; then all others send what they answer to the one that they remember.
+    ip("link add pods address 02:00:0a:4e:00:01 type bridge")?;
     ip(&format!("address add {GATEWAY}/16 dev pods"))?;
     ip("link set pods up")?;
     Ok(network)
