@@ -49,7 +49,8 @@
 //! *Conflict*: two objects claim one host and path; the oldest has it. *Bundle*: what one proxy gets.
 //! *Revision*: the digest that names its structure. *Shard*: an object of the cluster that holds a part
 //! of a bundle's structure; the *index* names them all. *Load*: the agent takes a bundle into the proxy, by
-//! *live update* or by *reload*.
+//! *live update* or by *reload*. *Holds*: of all RouteHealths that are about a route, one holds it and
+//! speaks for it. *Stage*: what a request has to pass; the first that is False is what is wrong.
 
 // The pure half.
 pub mod api;

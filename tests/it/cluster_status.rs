@@ -436,6 +436,40 @@ fn what_another_controller_wrote_stays_when_the_class_moves_away() {
     });
 }
 
+/// Whatever the API server takes as an Ingress, it takes what we say of it.
+#[test]
+fn a_status_of_odd_routes_is_taken_too() {
+    cluster::test(async |cluster| {
+        let mut given = Given::new(&cluster, |_| {}).await;
+        let api = json!({"service": {"name": "api", "port": {"name": "no-such-port"}}});
+        let long = format!("/{}", "é".repeat(1500));
+        let resource =
+            json!({"resource": {"apiGroup": "k8s.example.com", "kind": "Bucket", "name": "x"}});
+        let mut paths: Vec<Value> = (0..70)
+            .map(|n| json!({"path": format!("/p{n}"), "pathType": "Prefix", "backend": api}))
+            .collect();
+        paths.push(json!({"path": long, "pathType": "Exact", "backend": api}));
+        paths.push(json!({"path": "/a", "pathType": "Exact", "backend": resource}));
+        paths.push(json!({"pathType": "ImplementationSpecific", "backend": api}));
+        paths.push(json!({"path": "/twice", "pathType": "Prefix", "backend": api}));
+        paths.push(json!({"path": "/twice", "pathType": "Prefix", "backend": resource}));
+        let odd = json!({
+            "apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": "odd"},
+            "spec": {"ingressClassName": "vigie", "tls": [{"hosts": ["*.example.com"], "secretName": "none"}],
+                "rules": [{"host": "*.example.com", "http": {"paths": paths}}, {"http": {"paths": paths}}]},
+        });
+        given.cluster.try_apply(&odd).await.expect("it is taken");
+        let told =
+            |health: &RouteHealth| health.status.as_ref().is_some_and(|s| s.routes.len() > 10);
+        let health = until(&given.healths(), "odd.auto", "told", told).await;
+        let status = health.status.expect("a status");
+        let size = serde_json::to_string(&status).expect("it prints").len();
+        assert!(size <= 128 * 1024 && status.routes_omitted > 70, "{size}");
+        given.until_written(Verb::Event, 1).await;
+        assert_eq!(given.report.borrow().last_error, None);
+    });
+}
+
 #[test]
 fn a_shadow_tells_of_health_and_shows_no_address() {
     cluster::test(async |cluster| {

@@ -89,7 +89,7 @@ struct Track {
 
 pub enum Next {
     Write(Box<Job>),
-    Tell(Turn),
+    Tell(Box<Turn>),
 }
 
 pub enum Done {
@@ -242,7 +242,8 @@ impl Queue {
     pub fn next(&mut self, now: Instant) -> Option<Next> {
         if !self.turns.is_empty() && self.events.is_open(now) {
             self.events.begin(now);
-            return self.turns.pop_front().map(Next::Tell);
+            let turn = self.turns.pop_front();
+            return turn.map(|turn| Next::Tell(Box::new(turn)));
         }
         let key = self.startable(now)?;
         let job = self.jobs.remove(&key)?;
