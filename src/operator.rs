@@ -159,6 +159,8 @@ impl Operator {
             certificate::kept(client.clone(), namespace, installation, owner, today())
         });
         let (leads, leadership) = watch::channel(!settings.leader_election);
+        let (extend, term) = watch::channel(None);
+        let term = settings.leader_election.then_some(term);
         let election = settings.leader_election.then(|| {
             let name = format!("{}-controller", settings.installation);
             let (namespace, identity) = (&settings.namespace, settings.identity.clone());
@@ -167,7 +169,7 @@ impl Operator {
             let stopped = async {
                 let _ = stopped.await;
             };
-            (stop, tokio::spawn(election.run(leads, stopped)))
+            (stop, tokio::spawn(election.run(leads, extend, stopped)))
         });
         let mut tasks = JoinSet::new();
         let (proxies, seen) = watch::channel(Arc::<Proxies>::default());
@@ -227,6 +229,7 @@ impl Operator {
             tasks.spawn(publisher.run(Inputs {
                 bundles: receiver,
                 leads: view.leads.clone(),
+                term: term.clone(),
                 proxies: view.proxies.clone(),
             }));
             bundles.insert(*kind, sender);

@@ -2,7 +2,7 @@
 //! that are new are fetched, and what can be read as a whole is handed over. What cannot be read, or is
 //! not there, changes nothing: the last bundle stays until there is a next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,7 +69,10 @@ pub struct Followee {
 struct Follower {
     client: Client,
     of: Followee,
+    /// What it stands for, with endpoints that no index names yet: they are written ahead of it.
     publication: Publication,
+    /// Endpoints that are gone and were needed when they went; they stay until they are not.
+    gone: BTreeSet<String>,
     listed: bool,
     /// The latest bundle; None where what it was made of has changed beyond endpoints.
     latest: Option<Arc<Bundle>>,
@@ -164,6 +167,7 @@ impl Follower {
             client,
             of,
             publication,
+            gone: BTreeSet::new(),
             listed: false,
             latest: None,
             listing: Vec::new(),
@@ -183,6 +187,7 @@ impl Follower {
             }
             Event::InitDone => {
                 self.listed = true;
+                self.gone = self.publication.endpoints.keys().cloned().collect();
                 let listed = std::mem::take(&mut self.listing).into_iter();
                 listed.for_each(|object| self.put(object));
                 true
@@ -192,7 +197,10 @@ impl Follower {
                 self.listed
             }
             // What is gone is put back by whoever published it, or named by no index any more.
-            Event::Delete(_) => false,
+            Event::Delete(object) => {
+                self.gone.insert(object.name_any());
+                false
+            }
         }
     }
 
@@ -222,6 +230,7 @@ impl Follower {
                 }
             }
         }
+        self.gone.remove(&name);
         self.publication.endpoints.insert(name, data);
     }
 
@@ -236,9 +245,11 @@ impl Follower {
         let (shards, endpoints) = (&contents.shards, &contents.endpoints);
         let named = |name: &String| shards.iter().any(|(_, shard)| shard == name);
         self.publication.shards.retain(|name, _| named(name));
-        self.publication
-            .endpoints
-            .retain(|name, _| endpoints.contains(name));
+        let gone = std::mem::take(&mut self.gone);
+        let is_of_use = |name: &String| endpoints.contains(name) || !gone.contains(name);
+        self.publication.endpoints.retain(|name, _| is_of_use(name));
+        let still = gone.into_iter().filter(|name| endpoints.contains(name));
+        self.gone = still.collect();
         self.latest = Some(bundle.clone());
         Ok(Some(bundle))
     }

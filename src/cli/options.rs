@@ -21,6 +21,10 @@ pub struct BuildOptions {
     #[arg(long, default_value = "vigie", value_name = "NAME")]
     pub class: String,
 
+    /// The controller whose IngressClasses are ours: another one for each installation of a cluster
+    #[arg(long, default_value = CONTROLLER_NAME, value_name = "CONTROLLER")]
+    pub controller: String,
+
     /// Serve the classes of this controller too, with its meaning of paths, as
     /// k8s.io/ingress-nginx (repeatable)
     #[arg(long, value_name = "CONTROLLER")]
@@ -66,7 +70,7 @@ pub enum Semantics {
 impl BuildOptions {
     /// What `translate` reads; the certificate is one made for the occasion.
     pub fn options(&self, today: Date, default_certificate: Option<Certificate>) -> Options {
-        let own = (CONTROLLER_NAME.to_owned(), PathSemantics::Strict);
+        let own = (self.controller.clone(), PathSemantics::Strict);
         let taken = self.take_over.iter();
         let taken = taken.map(|name| (name.clone(), PathSemantics::IngressNginx));
         Options {

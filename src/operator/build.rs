@@ -182,16 +182,17 @@ impl Builder {
         of_kind.build_of(proxy.revision.as_deref()?)
     }
 
-    /// What is known to be good: what the proxy runs, or another of its kind where it runs nothing. None
-    /// where that is something else than this process has built; then a refusal that leads to no object
-    /// cannot be about one of a few, and all of them are not to be held back.
+    /// What a proxy is known to take: what it runs. None where that is something else than this process
+    /// has built, or where it runs nothing and others of its kind do: then a refusal that leads to no
+    /// object cannot be about one of a few, and nobody is to be held back for it.
     fn good(&self, proxy: &Proxy, proxies: &Proxies) -> Option<Arc<Snapshot>> {
-        let kind = proxy.capabilities.proxy;
-        let mut runs = std::iter::once(proxy).chain(proxies.of(kind));
-        let Some(runs) = runs.find(|other| other.revision.is_some()) else {
-            return Some(Arc::default());
-        };
-        self.objects.get(&self.build_of(runs)?).cloned()
+        if proxy.revision.is_some() {
+            return self.objects.get(&self.build_of(proxy)?).cloned();
+        }
+        let mut revisions = proxies.revisions(proxy.capabilities.proxy);
+        revisions
+            .all(|runs| runs.is_none())
+            .then(Arc::<Snapshot>::default)
     }
 
     /// Only what is wanted now is worth learning from, and that once.

@@ -33,6 +33,10 @@ pub struct Election {
     seen: Option<(Mark, Instant)>,
 }
 
+/// How long this process may go on writing without asking anybody: whoever slept through its Lease does
+/// not know yet that another leads. None before the first renewal.
+pub type Term = Option<Instant>;
+
 /// What changes with each renewal.
 type Mark = (Option<String>, Option<Timestamp>);
 
@@ -57,10 +61,15 @@ impl Election {
 
     /// Takes part until `shutdown` ends, and then gives up what it holds, so that another need not
     /// wait. What is said by `leads` is false before it can be false in the cluster.
-    pub async fn run(mut self, leads: watch::Sender<bool>, shutdown: impl Future<Output = ()>) {
+    pub async fn run(
+        mut self,
+        leads: watch::Sender<bool>,
+        term: watch::Sender<Term>,
+        shutdown: impl Future<Output = ()>,
+    ) {
         tokio::select! {
             () = shutdown => {}
-            () = self.take_part(&leads) => {}
+            () = self.take_part(&leads, &term) => {}
         }
         let led = leads.send_replace(false);
         if led && let Err(error) = self.release().await {
@@ -68,7 +77,7 @@ impl Election {
         }
     }
 
-    async fn take_part(&mut self, leads: &watch::Sender<bool>) {
+    async fn take_part(&mut self, leads: &watch::Sender<bool>, term: &watch::Sender<Term>) {
         let mut renewed = Instant::now();
         loop {
             let begun = Instant::now();
@@ -84,6 +93,7 @@ impl Election {
             let now_leads = match holds {
                 Ok(holds) => {
                     renewed = begun;
+                    term.send_replace(holds.then(|| begun + DEADLINE));
                     holds
                 }
                 Err(error) => {

@@ -29,6 +29,7 @@ use crate::render::wire::{
 
 use crate::telemetry::chain;
 
+use super::lease::Term;
 use super::proxies::Proxies;
 use super::standing::{ENDPOINTS, INDEX, Kind, SHARD, Standing, Stands};
 
@@ -48,6 +49,8 @@ const UNUSED: Duration = Duration::from_secs(60);
 pub struct Inputs {
     pub bundles: watch::Receiver<Option<Arc<Bundle>>>,
     pub leads: watch::Receiver<bool>,
+    /// None where there is nobody to agree with.
+    pub term: Option<watch::Receiver<Term>>,
     pub proxies: watch::Receiver<Arc<Proxies>>,
 }
 
@@ -74,6 +77,8 @@ pub enum PublishError {
     },
     #[error("cannot write {object}: no answer within {} s", PATIENCE.as_secs())]
     Slow { object: String },
+    #[error("cannot write {object}: another may lead by now")]
+    TermOver { object: String },
 }
 
 pub struct Publisher {
@@ -86,6 +91,7 @@ pub struct Publisher {
     /// The latest, with the revision that it is of.
     latest: Option<(Revision, Publication)>,
     published: watch::Sender<Published>,
+    term: Option<watch::Receiver<Term>>,
     /// When shards that nobody is known to use may go.
     sweep: Option<Instant>,
 }
@@ -108,6 +114,7 @@ impl Publisher {
             standing: Standing::default(),
             latest: None,
             published,
+            term: None,
             sweep: None,
         };
         (publisher, receiver)
@@ -123,8 +130,10 @@ impl Publisher {
         let mut config_maps = pin!(self.watch::<ConfigMap>(&labels));
         let mut secrets = pin!(self.watch::<Secret>(&labels));
         let (mut pause, mut retry) = (FIRST_PAUSE, None);
+        self.term = inputs.term.take();
         inputs.bundles.mark_changed();
         loop {
+            let leads = *inputs.leads.borrow();
             let due = tokio::select! {
                 Some(event) = config_maps.next() => self.take(event),
                 Some(event) = secrets.next() => self.take(event),
@@ -134,8 +143,8 @@ impl Publisher {
                 },
                 Ok(()) = inputs.leads.changed() => true,
                 Ok(()) = inputs.proxies.changed() => self.sweep.is_some(),
-                () = until(retry) => true,
-                () = until(self.sweep) => true,
+                () = until(retry), if leads => true,
+                () = until(self.sweep), if leads => true,
             };
             let leads = *inputs.leads.borrow_and_update();
             if !due || !leads || !self.standing.is_known() {
@@ -248,6 +257,18 @@ impl Publisher {
         Ok(())
     }
 
+    /// A process that was stopped for a while, as machines stop them, still takes itself for the leader.
+    fn may_write(&self, object: &str) -> Result<(), PublishError> {
+        let term = self.term.as_ref().map(|term| *term.borrow());
+        match term {
+            Some(term) if term.is_none_or(|end| end <= Instant::now()) => {
+                let object = object.to_owned();
+                Err(PublishError::TermOver { object })
+            }
+            _ => Ok(()),
+        }
+    }
+
     async fn write_endpoints(
         &mut self,
         wanted: &BTreeMap<String, Plain>,
@@ -274,6 +295,7 @@ impl Publisher {
             data: Some(data.clone()),
             ..ConfigMap::default()
         };
+        self.may_write(&name)?;
         let by = PatchParams::apply(FIELD_MANAGER).force();
         let api = self.api::<ConfigMap>();
         let mut written = call(&name, api.patch(&name, &by, &Patch::Apply(&wanted))).await?;
@@ -356,6 +378,7 @@ impl Publisher {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
+        self.may_write(name)?;
         let api = self.api::<K>();
         match call(name, api.create(&by, object)).await {
             Err(error) if error.code() == Some(409) => {
@@ -371,6 +394,7 @@ impl Publisher {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + DeserializeOwned + Debug + Stands,
     {
+        self.may_write(name)?;
         delete(&self.api::<K>(), name).await?;
         self.standing.removed(K::KIND, name);
         self.published
@@ -442,7 +466,7 @@ impl PublishError {
                 kube::Error::Api(status) => Some(status.code),
                 _ => None,
             },
-            Self::Slow { .. } => None,
+            Self::Slow { .. } | Self::TermOver { .. } => None,
         }
     }
 }

@@ -8,26 +8,26 @@ mod kinds;
 pub mod load;
 mod lossless;
 pub mod manifests;
-mod processes;
+pub mod processes;
 mod storm;
 mod walk;
 
 /// How often something random is tried.
-fn rounds(usual: u64) -> u64 {
+pub fn rounds(usual: u64) -> u64 {
     let given = std::env::var("ROUNDS").ok();
     let given = given.and_then(|rounds| rounds.parse().ok());
     given.unwrap_or(usual)
 }
 
 /// Numbers that are the same everywhere for one seed.
-struct Dice(u64);
+pub struct Dice(u64);
 
 impl Dice {
-    fn new(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;

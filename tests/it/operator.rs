@@ -86,6 +86,10 @@ async fn served(cluster: &Cluster, backend: &str) -> (Installation, Controller, 
     apply(cluster, &ingress("shop", &installation.class, HOST, "shop")).await;
     controller.until_ready().await;
     until_both(&proxies, HOST, backend).await;
+    let current = "vigie_proxies_current";
+    controller
+        .until_metric(current, "2", |count| count == 2.0)
+        .await;
     (installation, controller, proxies)
 }
 

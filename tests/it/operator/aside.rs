@@ -1,1 +1,154 @@
-//! To come.
+//! Two proxies of one kind, one of which refuses an object that the other takes.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::installation::{Installation, until};
+use super::{HOST, apply, ingress};
+use crate::cluster::{Cluster, test};
+
+/// An nginx whose check refuses what names a host; `words` is a shell expression of `$place`.
+fn picky(directory: &Path, words: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").expect("a home")).join(".cache");
+    let nginx = cache
+        .unwrap_or_else(home)
+        .join("vigie/proxies/nginx-1.30/nginx");
+    let script = format!(
+        "#!/bin/sh\n\
+         previous=; prefix=\n\
+         for word; do [ \"$previous\" = -p ] && prefix=$word; previous=$word; done\n\
+         case \" $* \" in *' -t '*)\n\
+         place=$(grep -rn refused.example \"$prefix\" --include='*.conf' | head -n 1 | cut -d: -f1,2)\n\
+         if [ -n \"$place\" ]; then echo \"nginx: [emerg] {words}\" >&2; exit 1; fi;;\n\
+         esac\n\
+         exec {} \"$@\"\n",
+        nginx.display()
+    );
+    let file = directory.join("picky-nginx");
+    std::fs::write(&file, script).expect("it can be written");
+    let runnable = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(&file, runnable).expect("it is ours");
+    file
+}
+
+/// The object is set aside, and everyone else's change goes through on both.
+async fn one_refuses(cluster: &Cluster, words: &str) {
+    let shop = cluster.backend("shop", &[]).await;
+    cluster.service_of("shop", &[&shop]).await;
+    let installation = Installation::new(cluster).await;
+    let controller = installation.controller(cluster, "one", "");
+    let easy = installation.proxy(cluster, "nginx", "easy").await;
+    let directory = cluster.control_plane().directory().join(&cluster.namespace);
+    std::fs::create_dir_all(&directory).expect("a directory can be made");
+    let binary = format!("--proxy-binary {}", picky(&directory, words).display());
+    let picky = installation
+        .proxy_by(cluster, "nginx", "picky", &binary)
+        .await;
+    apply(cluster, &ingress("shop", &installation.class, HOST, "shop")).await;
+    for proxy in [&easy, &picky] {
+        proxy.until_backend(HOST, "shop").await;
+    }
+    let current = "vigie_proxies_current{proxy=\"nginx\"}";
+    controller
+        .until_metric(current, "2", |count| count == 2.0)
+        .await;
+
+    for (name, host) in [
+        ("bad", "refused.example"),
+        ("good", "good.example"),
+        ("best", "best.example"),
+    ] {
+        apply(cluster, &ingress(name, &installation.class, host, "shop")).await;
+    }
+    let refused = "vigie_findings{severity=\"error\",code=\"RH302\"}";
+    controller
+        .until_metric(refused, "1", |count| count == 1.0)
+        .await;
+    for proxy in [&easy, &picky] {
+        proxy.until_backend("good.example", "shop").await;
+        proxy.until_backend("best.example", "shop").await;
+        proxy.until_backend(HOST, "shop").await;
+        proxy.until_status("http://refused.example/", 404).await;
+    }
+    controller
+        .until_metric(current, "2 again", |count| count == 2.0)
+        .await;
+
+    // Mended, it is served.
+    apply(
+        cluster,
+        &ingress("bad", &installation.class, "mended.example", "shop"),
+    )
+    .await;
+    for proxy in [&easy, &picky] {
+        proxy.until_backend("mended.example", "shop").await;
+    }
+    controller
+        .until_metric(refused, "0", |count| count == 0.0)
+        .await;
+    installation.nothing_was_forbidden(cluster);
+}
+
+#[test]
+fn an_object_that_one_proxy_refuses_is_set_aside_on_both() {
+    test(async |cluster| one_refuses(&cluster, "this name is beyond me in $place").await);
+}
+
+#[test]
+fn an_object_is_found_also_where_the_words_of_the_proxy_lead_nowhere() {
+    test(async |cluster| one_refuses(&cluster, "no").await);
+}
+
+#[test]
+fn a_proxy_that_takes_nothing_holds_nobody_else_back() {
+    test(async |cluster| {
+        let shop = cluster.backend("shop", &[]).await;
+        cluster.service_of("shop", &[&shop]).await;
+        let installation = Installation::new(&cluster).await;
+        let mut controller = installation.controller(&cluster, "one", "");
+        let easy = installation.proxy(&cluster, "nginx", "easy").await;
+        let host = "refused.example";
+        apply(
+            &cluster,
+            &ingress("shop", &installation.class, host, "shop"),
+        )
+        .await;
+        apply(
+            &cluster,
+            &ingress("more", &installation.class, HOST, "shop"),
+        )
+        .await;
+        easy.until_backend(host, "shop").await;
+        let directory = cluster.control_plane().directory().join(&cluster.namespace);
+        std::fs::create_dir_all(&directory).expect("a directory can be made");
+        let binary = format!("--proxy-binary {}", picky(&directory, "no").display());
+        let late = installation
+            .proxy_by(&cluster, "nginx", "late", &binary)
+            .await;
+        let refusing = "vigie_proxies_refusing{proxy=\"nginx\"}";
+        for _ in 0..2 {
+            controller
+                .until_metric(refusing, "1", |count| count == 1.0)
+                .await;
+            apply(
+                &cluster,
+                &ingress("next", &installation.class, "next.example", "shop"),
+            )
+            .await;
+            easy.until_backend("next.example", "shop").await;
+            easy.until_backend(host, "shop").await;
+            easy.until_backend(HOST, "shop").await;
+            // One that has never seen anything else comes to the same.
+            controller.process.kill();
+            controller.process.ended().await;
+            controller.again();
+            controller.until_ready().await;
+        }
+        until("it refuses still", async || {
+            late.metric("vigie_refusing").await == 1.0
+        })
+        .await;
+        easy.until_backend(host, "shop").await;
+    });
+}

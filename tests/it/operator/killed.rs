@@ -1,1 +1,122 @@
-//! To come.
+//! Whatever is killed at whatever moment: in the end all is served, and what stands is what a build from
+//! nothing gives. `ROUNDS=50` soaks.
+
+use k8s_openapi::api::networking::v1::Ingress;
+use kube::Api;
+use kube::api::DeleteParams;
+
+use super::installation::{Controller, Installation, Proxy, until};
+use super::{apply, ingress, served, until_both};
+use crate::change::processes;
+use crate::change::{Dice, rounds};
+use crate::cluster::{Cluster, test};
+
+/// Twelve hosts come and go; who serves one changes too.
+async fn change(cluster: &Cluster, installation: &Installation, dice: &mut Dice) {
+    let number = dice.below(12);
+    let name = format!("n-{number}");
+    if dice.below(3) == 0 {
+        let ingresses: Api<Ingress> = cluster.api();
+        // It may not be there.
+        let _ = ingresses.delete(&name, &DeleteParams::default()).await;
+        return;
+    }
+    let service = ["shop", "more"][dice.below(2)];
+    let host = format!("{name}.example");
+    apply(
+        cluster,
+        &ingress(&name, &installation.class, &host, service),
+    )
+    .await;
+}
+
+async fn kill_one(controller: &mut Controller, proxies: &mut [Proxy], dice: &mut Dice) {
+    match dice.below(5) {
+        0 => {
+            controller.process.kill();
+            controller.process.ended().await;
+            controller.again();
+        }
+        which @ (1 | 2) => {
+            let proxy = &mut proxies[which - 1];
+            proxy.agent.kill();
+            proxy.agent.ended().await;
+            proxy.again();
+        }
+        which => {
+            let proxy = &proxies[which - 3];
+            let master = processes::below(proxy.agent.pid().expect("it runs"));
+            if let Some(pid) = master.first() {
+                processes::end_at_once(*pid);
+            }
+        }
+    }
+}
+
+#[test]
+fn whatever_is_killed_all_is_served_in_the_end_and_nothing_else_stands() {
+    test(async |cluster| {
+        let mut backends = Vec::new();
+        for name in ["shop", "more"] {
+            let backend = cluster.backend(name, &[]).await;
+            cluster.service_of(name, &[&backend]).await;
+            backends.push(backend);
+        }
+        let (installation, mut controller, mut proxies) = served(&cluster, "shop").await;
+        let mut dice = Dice::new(7);
+        for _ in 0..rounds(8) {
+            for _ in 0..4 {
+                change(&cluster, &installation, &mut dice).await;
+            }
+            kill_one(&mut controller, &mut proxies, &mut dice).await;
+            change(&cluster, &installation, &mut dice).await;
+        }
+        let ingresses: Api<Ingress> = cluster.api();
+        let listed = ingresses
+            .list(&kube::api::ListParams::default())
+            .await
+            .expect("a list");
+        for number in 0..12 {
+            let name = format!("n-{number}");
+            let found = listed
+                .items
+                .iter()
+                .find(|one| one.metadata.name.as_deref() == Some(&name));
+            let spec = found.and_then(|one| one.spec.as_ref());
+            let Some(spec) = spec else {
+                for proxy in &proxies {
+                    proxy
+                        .until_status(&format!("http://{name}.example/"), 404)
+                        .await;
+                }
+                continue;
+            };
+            let to_more = serde_json::to_string(spec)
+                .expect("it prints")
+                .contains("\"more\"");
+            let service = if to_more { "more" } else { "shop" };
+            until_both(&proxies, &format!("{name}.example"), service).await;
+        }
+        controller
+            .until_metric("vigie_proxies_current", "2", |count| count == 2.0)
+            .await;
+        let mut stands = Vec::new();
+        until("it is calm", async || {
+            let before = std::mem::replace(&mut stands, installation.standing(&cluster).await);
+            let indexed = stands
+                .iter()
+                .filter(|(_, data)| data.contains_key("revision"));
+            before == stands && indexed.count() == 2
+        })
+        .await;
+        controller.process.terminate();
+        controller.process.ended().await;
+        controller.again();
+        controller.until_ready().await;
+        controller
+            .until_metric("vigie_proxies_current", "2", |count| count == 2.0)
+            .await;
+        assert_eq!(installation.standing(&cluster).await, stands);
+        installation.nothing_was_forbidden(&cluster);
+    });
+}

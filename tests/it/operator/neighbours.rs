@@ -11,12 +11,20 @@ use crate::cluster::test;
 #[test]
 fn two_installations_in_one_namespace_keep_off_each_others_objects() {
     test(async |cluster| {
+        let classes = ["red", "blue"].map(|name| {
+            let class = format!("{}-{name}", cluster.namespace);
+            format!(
+                "apiVersion: networking.k8s.io/v1\nkind: IngressClass\nmetadata: {{name: {class}}}\n\
+                 spec: {{controller: example.com/{name}}}\n"
+            )
+        });
+        cluster.apply(&classes.join("---\n")).await;
         let shop = cluster.backend("shop", &[]).await;
         cluster.service_of("shop", &[&shop]).await;
         let red = Installation::named(&cluster, "red").await;
         let blue = Installation::named(&cluster, "blue").await;
-        let mut of_red = red.controller(&cluster, "one", "");
-        let of_blue = blue.controller(&cluster, "one", "");
+        let mut of_red = red.controller(&cluster, "one", "--controller example.com/red");
+        let of_blue = blue.controller(&cluster, "one", "--controller example.com/blue");
         let red_proxy = red.proxy(&cluster, "nginx", "nginx").await;
         let blue_proxy = blue.proxy(&cluster, "haproxy", "haproxy").await;
         apply(&cluster, &ingress("red", &red.class, "red.example", "shop")).await;
