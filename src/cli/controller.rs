@@ -158,7 +158,7 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
     let identity = identity(args.identity.clone())?;
     let streaming_lists = args.streaming_lists && can_stream(&client).await;
     let settings = Settings {
-        status: status(args, &identity),
+        status: status(args, &namespace, &identity),
         publish: publish(args),
         owner: owner(&client, &namespace, args.anchor.as_deref()).await?,
         installation: args.installation.clone(),
@@ -189,9 +189,20 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
     Ok(GOOD)
 }
 
-fn status(args: &ControllerArgs, identity: &str) -> status::Settings {
+/// Tells installations of a cluster apart, also those of one name in two namespaces: a label's value,
+/// which has at most 63 characters.
+fn instance(namespace: &str, installation: &Installation) -> String {
+    let whole = format!("{namespace}.{installation}");
+    if whole.len() <= 63 {
+        return whole;
+    }
+    let digest = blake3::hash(whole.as_bytes()).to_hex();
+    format!("{}.{}", &whole[..50], &digest[..12])
+}
+
+fn status(args: &ControllerArgs, namespace: &str, identity: &str) -> status::Settings {
     status::Settings {
-        installation: args.installation.to_string(),
+        installation: instance(namespace, &args.installation),
         instance: identity.to_owned(),
         generate: args.generate_routehealth,
         diagnose_unclaimed: args.diagnose_unclaimed,
@@ -304,4 +315,19 @@ async fn owner(
         uid: found.metadata.uid.unwrap_or_default(),
         ..OwnerReference::default()
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn installations_of_one_name_in_two_namespaces_are_told_apart() {
+        let name: Installation = "vigie".parse().unwrap();
+        assert_eq!(instance("edge", &name), "edge.vigie");
+        let long = "n".repeat(63);
+        let label = instance(&long, &name);
+        assert_eq!(label.len(), 63);
+        assert_ne!(label, instance(&long[1..], &name));
+    }
 }

@@ -16,6 +16,7 @@ mod replicas;
 mod restored;
 mod scope;
 mod shop;
+mod told;
 
 use serde_json::{Value, json};
 
