@@ -197,7 +197,8 @@ fn instance(namespace: &str, installation: &Installation) -> String {
         return whole;
     }
     let digest = blake3::hash(whole.as_bytes()).to_hex();
-    format!("{}.{}", &whole[..50], &digest[..12])
+    let begin: String = whole.chars().take(50).collect();
+    format!("{begin}.{}", &digest[..12])
 }
 
 fn status(args: &ControllerArgs, namespace: &str, identity: &str) -> status::Settings {
