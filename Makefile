@@ -44,6 +44,8 @@ bench: proxies
 
 # Long rounds, for changes that touch readers, renderers and loaders.
 soak: fuzz
+	ROUNDS=50 cargo test --quiet --test it operator::killed
+	QUIET=300 cargo test --quiet --test it operator::told::a_steady
 	ROUNDS=600 cargo test --quiet --test it laws
 	ROUNDS=50 cargo test --quiet --test it change::killed
 	ROUNDS=400 cargo test --quiet --test it change::walk
