@@ -7,6 +7,7 @@ pub mod publish;
 mod build;
 mod certificate;
 mod standing;
+mod write;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -36,6 +37,7 @@ use build::Builder;
 use lease::Election;
 use proxies::Proxies;
 use publish::{Inputs, Published, Publisher};
+use write::Writer;
 
 /// What the latest build came to and what the proxies make of it: all that status tells of.
 #[derive(Clone, Debug)]
@@ -165,17 +167,17 @@ impl Operator {
         let mut bundles = BTreeMap::new();
         for kind in &settings.proxies {
             let (sender, receiver) = watch::channel(None);
-            let (publisher, published) = Publisher::new(
-                client.clone(),
-                settings.namespace.clone(),
-                settings.installation.clone(),
-                *kind,
-                settings.owner.clone(),
-            );
+            let (publisher, published) = Publisher::new(Writer {
+                client: client.clone(),
+                namespace: settings.namespace.clone(),
+                installation: settings.installation.clone(),
+                proxy: *kind,
+                owner: settings.owner.clone(),
+                term: term.clone(),
+            });
             tasks.spawn(publisher.run(Inputs {
                 bundles: receiver,
                 leads: view.leads.clone(),
-                term: term.clone(),
                 proxies: view.proxies.clone(),
             }));
             bundles.insert(*kind, sender);
