@@ -247,7 +247,8 @@ impl Operator {
                 built_on = Some(today);
             }
             let known = proxies.borrow().clone();
-            if self.builder.learn(&known) {
+            // What is built then may be what somebody is known to refuse, too.
+            while self.builder.learn(&known) {
                 let snapshot = snapshots.borrow().clone();
                 self.build(&snapshot, today);
             }
