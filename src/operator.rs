@@ -10,6 +10,7 @@ mod certificate;
 mod scope;
 mod settings;
 mod standing;
+mod write;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -41,6 +42,7 @@ use proxies::Proxies;
 use publish::{Inputs, Published, Publisher};
 use status::StatusReport;
 use status::addresses::{Publish, addresses};
+use write::Writer;
 
 /// What the latest build came to and what the proxies make of it: all that status tells of.
 #[derive(Clone, Debug)]
@@ -219,17 +221,17 @@ impl Operator {
         let mut bundles = BTreeMap::new();
         for kind in &settings.proxies {
             let (sender, receiver) = watch::channel(None);
-            let (publisher, published) = Publisher::new(
-                client.clone(),
-                settings.namespace.clone(),
-                settings.installation.clone(),
-                *kind,
-                settings.owner.clone(),
-            );
+            let (publisher, published) = Publisher::new(Writer {
+                client: client.clone(),
+                namespace: settings.namespace.clone(),
+                installation: settings.installation.clone(),
+                proxy: *kind,
+                owner: settings.owner.clone(),
+                term: term.clone(),
+            });
             tasks.spawn(publisher.run(Inputs {
                 bundles: receiver,
                 leads: view.leads.clone(),
-                term: term.clone(),
                 proxies: view.proxies.clone(),
             }));
             bundles.insert(*kind, sender);
@@ -308,7 +310,8 @@ impl Operator {
                 let today = today();
                 self.build(&snapshot, today);
                 built_on = Some(today);
-                if self.builder.learn(&known) {
+                // What is built then may be what somebody is known to refuse, too.
+                while self.builder.learn(&known) {
                     self.build(&snapshot, today);
                 }
             }

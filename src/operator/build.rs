@@ -37,14 +37,14 @@ pub struct Builder {
     objects: BTreeMap<BuildNumber, Arc<Snapshot>>,
     /// The builds that proxies run, as they last said.
     running: BTreeSet<BuildNumber>,
-    /// Refusals that have been learnt from.
-    handled: BTreeSet<(ProxyKind, String)>,
     latest: Option<Latest>,
 }
 
 struct OfKind {
     capabilities: Capabilities,
     revision: Option<Revision>,
+    /// Somebody's refusal of this revision has been learnt from.
+    learnt: bool,
     /// The newest build of each revision, oldest first.
     builds: VecDeque<(Revision, BuildNumber)>,
 }
@@ -68,6 +68,7 @@ impl Builder {
             let of_kind = OfKind {
                 capabilities: Capabilities::assumed(*kind),
                 revision: None,
+                learnt: false,
                 builds: VecDeque::new(),
             };
             (*kind, of_kind)
@@ -82,7 +83,6 @@ impl Builder {
             told: Arc::default(),
             objects: BTreeMap::new(),
             running: BTreeSet::new(),
-            handled: BTreeSet::new(),
             latest: None,
         }
     }
@@ -198,15 +198,14 @@ impl Builder {
     /// Only what is wanted now is worth learning from, and that once.
     fn learn_of_refusal(&mut self, proxy: &Proxy, proxies: &Proxies) -> bool {
         let kind = proxy.capabilities.proxy;
-        let (Some(refused), Some(of_kind)) = (&proxy.refused, self.kinds.get(&kind)) else {
+        let (Some(refused), Some(of_kind)) = (&proxy.refused, self.kinds.get_mut(&kind)) else {
             return false;
         };
         let wanted = of_kind.revision.as_ref().map(Revision::as_str);
-        if wanted != Some(&refused.revision)
-            || !self.handled.insert((kind, refused.revision.clone()))
-        {
+        if wanted != Some(&refused.revision) || of_kind.learnt {
             return false;
         }
+        of_kind.learnt = true;
         let Some(snapshot) = self.objects.get(&self.number).cloned() else {
             return false;
         };
@@ -293,6 +292,8 @@ impl Builder {
 
 impl OfKind {
     fn built(&mut self, revision: Revision, number: BuildNumber) {
+        // Objects that are tried again one by one may come to what was refused before.
+        self.learnt &= self.revision.as_ref() == Some(&revision);
         self.builds.retain(|(known, _)| *known != revision);
         self.builds.push_back((revision.clone(), number));
         if self.builds.len() > REMEMBERED {

@@ -9,17 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use k8s_openapi::ByteString;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::Resource;
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, Resource};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
 use crate::render::bundle::{Bundle, ProxyKind, Revision};
@@ -29,17 +25,12 @@ use crate::render::wire::{
 
 use crate::telemetry::chain;
 
-use super::lease::Term;
 use super::proxies::Proxies;
 use super::standing::{ENDPOINTS, INDEX, Kind, SHARD, Standing, Stands};
-
-/// Who the API server takes us for, where fields are managed.
-pub const FIELD_MANAGER: &str = "vigie-controller";
+use super::write::{WriteError, Writer, Written};
 
 /// Shards that are written at the same time.
 const AT_ONCE: usize = 16;
-/// What one write may take.
-const PATIENCE: Duration = Duration::from_secs(15);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// How long old shards stay where no proxy says that it has moved on.
@@ -49,8 +40,6 @@ const UNUSED: Duration = Duration::from_secs(60);
 pub struct Inputs {
     pub bundles: watch::Receiver<Option<Arc<Bundle>>>,
     pub leads: watch::Receiver<bool>,
-    /// None where there is nobody to agree with.
-    pub term: Option<watch::Receiver<Term>>,
     pub proxies: watch::Receiver<Arc<Proxies>>,
 }
 
@@ -68,53 +57,28 @@ pub struct Published {
     pub error: Option<String>,
 }
 
-#[derive(Debug, thiserror::Error)]
-pub enum PublishError {
-    #[error("cannot write {object}")]
-    Write {
-        object: String,
-        source: Box<kube::Error>,
-    },
-    #[error("cannot write {object}: no answer within {} s", PATIENCE.as_secs())]
-    Slow { object: String },
-    #[error("cannot write {object}: another may lead by now")]
-    TermOver { object: String },
-}
-
 pub struct Publisher {
-    client: Client,
-    namespace: String,
     installation: Installation,
     proxy: ProxyKind,
-    owner: Option<OwnerReference>,
+    writer: Writer,
     standing: Standing,
     /// The latest, with the revision that it is of.
     latest: Option<(Revision, Publication)>,
     published: watch::Sender<Published>,
-    term: Option<watch::Receiver<Term>>,
     /// When shards that nobody is known to use may go.
     sweep: Option<Instant>,
 }
 
 impl Publisher {
-    pub fn new(
-        client: Client,
-        namespace: String,
-        installation: Installation,
-        proxy: ProxyKind,
-        owner: Option<OwnerReference>,
-    ) -> (Self, watch::Receiver<Published>) {
+    pub fn new(writer: Writer) -> (Self, watch::Receiver<Published>) {
         let (published, receiver) = watch::channel(Published::default());
         let publisher = Self {
-            client,
-            namespace,
-            installation,
-            proxy,
-            owner,
+            installation: writer.installation.clone(),
+            proxy: writer.proxy,
+            writer,
             standing: Standing::default(),
             latest: None,
             published,
-            term: None,
             sweep: None,
         };
         (publisher, receiver)
@@ -130,7 +94,6 @@ impl Publisher {
         let mut config_maps = pin!(self.watch::<ConfigMap>(&labels));
         let mut secrets = pin!(self.watch::<Secret>(&labels));
         let (mut pause, mut retry) = (FIRST_PAUSE, None);
-        self.term = inputs.term.take();
         inputs.bundles.mark_changed();
         loop {
             let leads = *inputs.leads.borrow();
@@ -183,14 +146,7 @@ impl Publisher {
         K: Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let config = watcher::Config::default().labels(labels);
-        watcher(self.api::<K>(), config).default_backoff()
-    }
-
-    fn api<K>(&self) -> Api<K>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
-        Api::namespaced(self.client.clone(), &self.namespace)
+        watcher(self.writer.api::<K>(), config).default_backoff()
     }
 
     fn take<K: Stands>(&mut self, event: watcher::Result<watcher::Event<K>>) -> bool {
@@ -203,7 +159,7 @@ impl Publisher {
         }
     }
 
-    fn failed(&mut self, error: &PublishError) {
+    fn failed(&mut self, error: &WriteError) {
         let words = chain(error);
         tracing::warn!(proxy = %self.proxy, error = %words, "publishing failed");
         self.published.send_modify(|published| {
@@ -212,11 +168,7 @@ impl Publisher {
         });
     }
 
-    async fn publish(
-        &mut self,
-        bundle: &Arc<Bundle>,
-        proxies: &Proxies,
-    ) -> Result<(), PublishError> {
+    async fn publish(&mut self, bundle: &Arc<Bundle>, proxies: &Proxies) -> Result<(), WriteError> {
         let begun = Instant::now();
         let revision = bundle.revision();
         let standing = self.standing.endpoints();
@@ -234,8 +186,8 @@ impl Publisher {
         }
         self.write_shards(&publication.shards).await?;
         if !index_stands {
-            let name = publication.name.clone();
-            self.write_plain(INDEX, name, &publication.index).await?;
+            self.write_plain(INDEX, &publication.name, &publication.index)
+                .await?;
             self.sweep = Some(Instant::now() + UNUSED);
             tracing::info!(
                 proxy = %self.proxy, %revision, took = ?begun.elapsed(), "published"
@@ -257,26 +209,14 @@ impl Publisher {
         Ok(())
     }
 
-    /// A process that was stopped for a while, as machines stop them, still takes itself for the leader.
-    fn may_write(&self, object: &str) -> Result<(), PublishError> {
-        let term = self.term.as_ref().map(|term| *term.borrow());
-        match term {
-            Some(term) if term.is_none_or(|end| end <= Instant::now()) => {
-                let object = object.to_owned();
-                Err(PublishError::TermOver { object })
-            }
-            _ => Ok(()),
-        }
-    }
-
     async fn write_endpoints(
         &mut self,
         wanted: &BTreeMap<String, Plain>,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), WriteError> {
         let standing = self.standing.endpoints();
         for (name, data) in wanted {
             if standing.get(name) != Some(data) {
-                self.write_plain(ENDPOINTS, name.clone(), data).await?;
+                self.write_plain(ENDPOINTS, name, data).await?;
             }
         }
         Ok(())
@@ -287,21 +227,13 @@ impl Publisher {
     async fn write_plain(
         &mut self,
         part: &str,
-        name: String,
+        name: &str,
         data: &Plain,
-    ) -> Result<(), PublishError> {
-        let wanted = ConfigMap {
-            metadata: self.metadata(part, &name),
-            data: Some(data.clone()),
-            ..ConfigMap::default()
-        };
-        self.may_write(&name)?;
-        let by = PatchParams::apply(FIELD_MANAGER).force();
-        let api = self.api::<ConfigMap>();
-        let mut written = call(&name, api.patch(&name, &by, &Patch::Apply(&wanted))).await?;
+    ) -> Result<(), WriteError> {
+        let mut written = self.writer.apply(part, name, data).await?;
         if written.data.as_ref() != Some(data) {
-            self.remove::<ConfigMap>(&name).await?;
-            written = call(&name, api.patch(&name, &by, &Patch::Apply(&wanted))).await?;
+            self.remove::<ConfigMap>(name).await?;
+            written = self.writer.apply(part, name, data).await?;
         }
         self.standing.wrote(written);
         self.published
@@ -309,7 +241,7 @@ impl Publisher {
         Ok(())
     }
 
-    async fn write_shards(&mut self, shards: &BTreeMap<String, Shard>) -> Result<(), PublishError> {
+    async fn write_shards(&mut self, shards: &BTreeMap<String, Shard>) -> Result<(), WriteError> {
         let missing = shards.iter().filter(|(name, shard)| {
             let kind = match shard {
                 Shard::Plain(_) => Kind::ConfigMap,
@@ -317,7 +249,7 @@ impl Publisher {
             };
             !self.standing.has_shard(kind, name)
         });
-        let writes = missing.map(|(name, shard)| self.write_shard(name, shard));
+        let writes = missing.map(|(name, shard)| self.writer.shard(name, shard));
         let writes: Vec<_> = writes.collect();
         let written: Vec<_> = stream::iter(writes)
             .buffer_unordered(AT_ONCE)
@@ -339,63 +271,12 @@ impl Publisher {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn write_shard(&self, name: &str, shard: &Shard) -> Result<Written, PublishError> {
-        let metadata = self.metadata(SHARD, name);
-        match shard {
-            Shard::Plain(data) => {
-                let object = ConfigMap {
-                    metadata,
-                    data: Some(data.clone()),
-                    immutable: Some(true),
-                    ..ConfigMap::default()
-                };
-                let made = self.create(name, &object).await?;
-                Ok(Written::Plain(Box::new(made)))
-            }
-            Shard::Private(data) => {
-                let bytes = |(key, text): (&String, &crate::model::PrivatePem)| {
-                    (key.clone(), ByteString(text.reveal().as_bytes().to_vec()))
-                };
-                let object = Secret {
-                    metadata,
-                    data: Some(data.iter().map(bytes).collect()),
-                    immutable: Some(true),
-                    ..Secret::default()
-                };
-                let made = self.create(name, &object).await?;
-                Ok(Written::Private(Box::new(made)))
-            }
-        }
-    }
-
-    /// What stands in the way under this name was altered, or is an earlier writer's: it goes.
-    async fn create<K>(&self, name: &str, object: &K) -> Result<K, PublishError>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-        K: Clone + DeserializeOwned + Serialize + Debug,
-    {
-        let by = PostParams {
-            field_manager: Some(FIELD_MANAGER.to_owned()),
-            ..PostParams::default()
-        };
-        self.may_write(name)?;
-        let api = self.api::<K>();
-        match call(name, api.create(&by, object)).await {
-            Err(error) if error.code() == Some(409) => {
-                delete(&api, name).await?;
-                call(name, api.create(&by, object)).await
-            }
-            other => other,
-        }
-    }
-
-    async fn remove<K>(&mut self, name: &str) -> Result<(), PublishError>
+    async fn remove<K>(&mut self, name: &str) -> Result<(), WriteError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
         K: Clone + DeserializeOwned + Debug + Stands,
     {
-        self.may_write(name)?;
-        delete(&self.api::<K>(), name).await?;
+        self.writer.delete::<K>(name).await?;
         self.standing.removed(K::KIND, name);
         self.published
             .send_modify(|published| published.removals += 1);
@@ -409,7 +290,7 @@ impl Publisher {
         publication: &Publication,
         revision: &Revision,
         proxies: &Proxies,
-    ) -> Result<(), PublishError> {
+    ) -> Result<(), WriteError> {
         let mut revisions = proxies.revisions(self.proxy).peekable();
         let unused = match revisions.peek() {
             Some(_) => revisions.all(|runs| runs == Some(revision.as_str())),
@@ -435,65 +316,6 @@ impl Publisher {
         }
         self.sweep = None;
         Ok(())
-    }
-
-    fn metadata(&self, part: &str, name: &str) -> ObjectMeta {
-        let labels = [
-            (INSTANCE_LABEL, self.installation.to_string()),
-            (PROXY_LABEL, self.proxy.to_string()),
-            (PART_LABEL, part.to_owned()),
-        ];
-        ObjectMeta {
-            name: Some(name.to_owned()),
-            namespace: Some(self.namespace.clone()),
-            labels: Some(labels.map(|(key, value)| (key.to_owned(), value)).into()),
-            owner_references: self.owner.clone().map(|owner| vec![owner]),
-            ..ObjectMeta::default()
-        }
-    }
-}
-
-enum Written {
-    Plain(Box<ConfigMap>),
-    Private(Box<Secret>),
-}
-
-impl PublishError {
-    /// The API server's status code, where it answered.
-    fn code(&self) -> Option<u16> {
-        match self {
-            Self::Write { source, .. } => match source.as_ref() {
-                kube::Error::Api(status) => Some(status.code),
-                _ => None,
-            },
-            Self::Slow { .. } | Self::TermOver { .. } => None,
-        }
-    }
-}
-
-/// What is gone already is as good as removed.
-async fn delete<K>(api: &Api<K>, name: &str) -> Result<(), PublishError>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    match call(name, api.delete(name, &DeleteParams::default())).await {
-        Err(error) if error.code() != Some(404) => Err(error),
-        _ => Ok(()),
-    }
-}
-
-async fn call<T>(
-    object: &str,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, PublishError> {
-    let object = object.to_owned();
-    match timeout(PATIENCE, request).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(source)) => Err(PublishError::Write {
-            object,
-            source: Box::new(source),
-        }),
-        Err(_) => Err(PublishError::Slow { object }),
     }
 }
 

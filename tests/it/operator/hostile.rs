@@ -70,6 +70,11 @@ fn a_hostile_tenant_gets_nothing_of_others_and_takes_nothing_from_them() {
         apply(&cluster, &large).await;
 
         apply(&cluster, &ingress("late", class, "late.example", "shop")).await;
+        // So much takes nginx some seconds, and twice as many where the machine has much else to do.
+        let current = "vigie_proxies_current";
+        controller
+            .until_metric(current, "both", |count| count == 2.0)
+            .await;
         until_both(&proxies, "late.example", "shop").await;
         until_both(&proxies, "many-299.evil.example", "evil").await;
         controller

@@ -244,7 +244,7 @@ impl Drop for Proxy {
 }
 
 fn show(command: &str, process: &Process) {
-    if std::thread::panicking() {
+    if std::thread::panicking() || std::env::var_os("SHOW").is_some() {
         let said = process.said();
         let last = &said[said.len().saturating_sub(40)..];
         eprintln!("vigie {command}:\n  {}", last.join("\n  "));

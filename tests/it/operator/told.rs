@@ -53,7 +53,13 @@ fn an_ingress_is_waited_for_and_what_is_wrong_is_told_with_its_reason() {
 
         let (code, said) = tool(&cluster, &format!("status -n {namespace}")).await;
         assert_eq!(code, Some(1), "{said}");
-        for part in ["leader: one", "vigie-nginx", "current", "broken.auto", "ServiceNotFound"] {
+        for part in [
+            "leader: one",
+            "vigie-nginx",
+            "current",
+            "broken.auto",
+            "ServiceNotFound",
+        ] {
             assert!(said.contains(part), "{part} is missing:\n{said}");
         }
 
@@ -61,7 +67,10 @@ fn an_ingress_is_waited_for_and_what_is_wrong_is_told_with_its_reason() {
         let explain = format!("explain http://{HOST}/ --class {class}");
         let (code, said) = tool(&cluster, &explain).await;
         assert_eq!(code, Some(0), "{said}");
-        assert!(said.contains(&format!("Ingress {namespace}/shop")), "{said}");
+        assert!(
+            said.contains(&format!("Ingress {namespace}/shop")),
+            "{said}"
+        );
         installation.nothing_was_forbidden(&cluster);
     });
 }
@@ -73,7 +82,11 @@ fn ingresses_show_the_addresses_that_clients_reach_us_by() {
         let installation = Installation::new(&cluster).await;
         let flags = "--publish-address 192.0.2.9,proxy.example";
         let _controller = installation.controller(&cluster, "one", flags);
-        apply(&cluster, &ingress("shop", &installation.class, HOST, "shop")).await;
+        apply(
+            &cluster,
+            &ingress("shop", &installation.class, HOST, "shop"),
+        )
+        .await;
         let shows_both = |ingress: &Ingress| {
             let status = ingress.status.as_ref();
             let balancer = status.and_then(|status| status.load_balancer.as_ref());
@@ -133,7 +146,11 @@ fn only_ingresses_of_selected_namespaces_are_served() {
         let flags = format!("--namespace-selector {label}=yes");
         let controller = installation.controller(&cluster, "one", &flags);
         let proxy = installation.proxy(&cluster, "haproxy", "haproxy").await;
-        apply(&cluster, &ingress("shop", &installation.class, HOST, "shop")).await;
+        apply(
+            &cluster,
+            &ingress("shop", &installation.class, HOST, "shop"),
+        )
+        .await;
         controller.until_ready().await;
         let url = format!("http://{HOST}/");
         proxy.until_status(&url, 404).await;
@@ -195,7 +212,9 @@ fn a_steady_installation_writes_nothing_but_leases() {
         let healths: Api<RouteHealth> = cluster.api();
         until(&healths, "shop.auto", "healthy", healthy).await;
         // Old shards go, and then nothing is left to do.
-        let quiet = std::env::var("QUIET").ok().and_then(|text| text.parse().ok());
+        let quiet = std::env::var("QUIET")
+            .ok()
+            .and_then(|text| text.parse().ok());
         let quiet = Duration::from_secs(quiet.unwrap_or(12));
         let settled = stream::iter(0..10).then(async |_| {
             let end = Instant::now() + Duration::from_secs(4);
