@@ -11,6 +11,16 @@
 //!                        beside       upstreams          apart     load, prove
 //! ```
 //!
+//! On one machine (`standalone`) that is one process. In a cluster it is cut in two: a controller
+//! (`operator`) writes bundles down as ConfigMaps and Secrets of its own namespace, and an agent beside
+//! each proxy reads nothing else. What agents report comes back as status:
+//!
+//! ```text
+//!  bundle ─► operator::publish ─► ConfigMaps ─► agent::follow ─► agent ─► proxy
+//!                                 and Secrets                      │
+//!  status ◄─ operator::status ◄─ conditions ◄─ operator::proxies ◄─ agent::report
+//! ```
+//!
 //! Each step is a room, a module of that name; data walks in one direction. The pure half, from
 //! `snapshot` to `explain`, has no clock, no disk, no network and no client (clippy.toml lists what
 //! it may not call), so equal input gives equal bytes. The shell talks to the world and decides
@@ -39,6 +49,8 @@
 //! 9. Of a cluster nothing is built before every required watch has delivered its first list: what is
 //!    built of half the objects takes routes away. Watches that are not required degrade to a named
 //!    state, and a watch that fails later takes nothing away.
+//! 10. One writer for each outside thing, and only the process that leads; what stands is compared
+//!     before it is written, so a steady cluster writes nothing but Leases.
 //!
 //! # Words
 //!
