@@ -107,7 +107,8 @@ impl Publisher {
                 Ok(()) = inputs.leads.changed() => true,
                 Ok(()) = inputs.proxies.changed() => self.sweep.is_some(),
                 () = until(retry), if leads => true,
-                () = until(self.sweep), if leads => true,
+                // What failed waits for its retry, however long the sweep has been due.
+                () = until(self.sweep), if leads && retry.is_none() => true,
             };
             let leads = *inputs.leads.borrow_and_update();
             if !due || !leads || !self.standing.is_known() {
