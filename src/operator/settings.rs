@@ -162,16 +162,30 @@ pub async fn follow(client: Client, of: ObjectName, given: watch::Sender<Given>)
             Ok(Event::Delete(_)) => BTreeMap::new(),
             Err(error) => {
                 tell(&error, &of);
-                // Nobody waits for what cannot be had.
-                given.send_if_modified(|given| {
-                    let unknown = given.is_none();
-                    given.get_or_insert_default();
-                    unknown
-                });
+                // Nobody waits for what cannot be had; a failure of a moment is waited for, since what
+                // is built without the settings may take routes away.
+                if is_refusal(&error) {
+                    given.send_if_modified(|given| {
+                        let unknown = given.is_none();
+                        given.get_or_insert_default();
+                        unknown
+                    });
+                }
                 continue;
             }
         };
         given.send_replace(Some(Arc::new(now)));
+    }
+}
+
+/// Whether the API server does not let us.
+fn is_refusal(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::WatchError(status)
+        | watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status.is_forbidden(),
+        _ => false,
     }
 }
 
