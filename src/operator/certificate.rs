@@ -81,7 +81,8 @@ impl KeepError {
     fn is_refusal(&self) -> bool {
         match self {
             Self::Api { source, .. } => {
-                matches!(source.as_ref(), kube::Error::Api(status) if status.code < 500)
+                // 429: too many requests, at this moment.
+                matches!(source.as_ref(), kube::Error::Api(s) if s.code < 500 && s.code != 429)
             }
             Self::Slow(_) => false,
             Self::Make(_) | Self::Unusable { .. } => true,
