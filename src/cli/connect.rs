@@ -29,12 +29,15 @@ impl ConnectArgs {
             Some(file) => {
                 let read = Kubeconfig::read_from(file);
                 let read = read.with_context(|| format!("cannot read {}", file.display()))?;
-                Config::from_custom_kubeconfig(read, &options).await
+                let config = Config::from_custom_kubeconfig(read, &options).await;
+                config.context("no cluster is known here")?
             }
-            None if self.context.is_some() => Config::from_kubeconfig(&options).await,
-            None => return Config::infer().await.context("no cluster is known here"),
-        }
-        .context("no cluster is known here")?;
+            None if self.context.is_some() => {
+                let config = Config::from_kubeconfig(&options).await;
+                config.context("no cluster is known here")?
+            }
+            None => Config::infer().await.context("no cluster is known here")?,
+        };
         // Whoever waits has a patience of his own, which hidden retries would outlast.
         config.default_retry = false;
         Ok(config)
