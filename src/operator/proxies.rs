@@ -230,7 +230,8 @@ impl Seen {
         }
     }
 
-    /// A pod that is not known may not be listed yet; the Lease speaks for it.
+    /// A pod that is not known is gone: it was there before its agent could report. Where pods cannot be
+    /// watched, the Lease speaks for it.
     fn is_going(&self, reported: &Reported) -> bool {
         let (Some(pods), Some(uid)) = (&self.pods, &reported.pod) else {
             return false;
