@@ -286,6 +286,8 @@ impl Serving {
                 }
             }
             match &load.kind {
+                // A proxy that has ended runs nothing: its pod is not ready before it runs again.
+                LoadKind::Ended { .. } => state.loaded = None,
                 LoadKind::Refused { words, origin } => {
                     let object = origin.as_ref().map(|origin| RefusedObject {
                         kind: origin.object.kind.to_string(),
