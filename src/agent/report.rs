@@ -83,8 +83,7 @@ impl Reporter {
                 renewed
             };
             match done {
-                Ok(()) if write => (pause, retry) = (FIRST_PAUSE, None),
-                Ok(()) => {}
+                Ok(()) => (pause, retry) = (FIRST_PAUSE, None),
                 Err(words) => {
                     tracing::warn!(error = %words, "reporting failed");
                     pause = (2 * pause).min(LONGEST_PAUSE);
