@@ -85,6 +85,7 @@ pub fn run(args: &WaitArgs) -> anyhow::Result<u8> {
 #[derive(Default)]
 struct Seen {
     generation: Option<i64>,
+    uid: Option<String>,
     listed: bool,
     health: Vec<RouteHealth>,
     /// Why the cluster cannot be watched.
@@ -136,6 +137,7 @@ impl Seen {
         match event {
             Ok(Event::InitApply(ingress) | Event::Apply(ingress)) => {
                 self.generation = ingress.metadata.generation;
+                self.uid = ingress.metadata.uid;
             }
             Ok(Event::InitDone) => self.listed = true,
             Ok(Event::Delete(_)) => self.generation = None,
@@ -162,14 +164,19 @@ impl Seen {
             .retain(|known| known.metadata.name != object.metadata.name);
     }
 
-    /// Conditions that are about the Ingress as it is now.
+    /// Whether it was made for an Ingress of this name that is gone.
+    fn is_of_another(&self, health: &RouteHealth) -> bool {
+        let owners = health.metadata.owner_references.iter().flatten();
+        let mut ingresses = owners.filter(|owner| owner.kind == "Ingress");
+        ingresses.any(|owner| Some(&owner.uid) != self.uid.as_ref())
+    }
+
+    /// Conditions that are about the Ingress as it is now, not as one before it of this name was.
     fn conditions(&self) -> impl Iterator<Item = &Condition> {
-        let statuses = self
-            .health
-            .iter()
-            .filter_map(|health| health.status.as_ref());
+        let of_this = self.health.iter().filter(move |of| !self.is_of_another(of));
+        let statuses = of_this.filter_map(|health| health.status.as_ref());
         let current = statuses.filter(|status| {
-            self.generation.is_some() && status.target_generation >= self.generation
+            self.generation.is_some() && status.target_generation == self.generation
         });
         current.flat_map(|status| &status.conditions)
     }
