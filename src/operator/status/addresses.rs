@@ -16,6 +16,7 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 
 use crate::snapshot::ObjectName;
+use crate::telemetry::chain;
 
 /// Where clients reach the proxies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +103,10 @@ async fn follow<K>(
         };
         match event {
             None => return,
-            Some(Err(_)) => continue,
+            Some(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "watching addresses to show failed");
+                continue;
+            }
             Some(Ok(Event::Init)) => listed.clear(),
             Some(Ok(Event::InitApply(object))) => {
                 listed.insert(name(&object), addresses_of(&object));
