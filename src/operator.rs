@@ -44,6 +44,9 @@ use status::StatusReport;
 use status::addresses::{Publish, addresses};
 use write::Writer;
 
+/// Builds in a row that what is known already can bring about.
+const LESSONS: usize = 32;
+
 /// What the latest build came to and what the proxies make of it: all that status tells of.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -310,8 +313,12 @@ impl Operator {
                 let today = today();
                 self.build(&snapshot, today);
                 built_on = Some(today);
-                // What is built then may be what somebody is known to refuse, too.
-                while self.builder.learn(&known) {
+                // What is built then may be what somebody is known to refuse, too; proxies that
+                // disagree for ever end it by what they report next.
+                for _ in 0..LESSONS {
+                    if !self.builder.learn(&known) {
+                        break;
+                    }
                     self.build(&snapshot, today);
                 }
             }
