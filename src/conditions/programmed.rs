@@ -26,7 +26,10 @@ pub fn programmed(
     standing: Option<&RouteHealthStatus>,
 ) -> Programmed {
     let origin = Origin::new(ingress.clone(), FieldPath::default());
-    if seen.proxies.is_empty() {
+    let before = Before::of(standing, subject);
+    let believed = before.was_true && seen.trust_until.is_some_and(|until| seen.now < until);
+    // Who has just begun may not have heard of any proxy yet.
+    if seen.proxies.is_empty() && !believed {
         return failed(proxies::no_proxies(origin), None);
     }
     let runs = |proxy: &&Proxy<'_>| match (proxy.build, subject.since) {
@@ -43,8 +46,7 @@ pub fn programmed(
             running: None,
         };
     };
-    let before = Before::of(standing, subject);
-    if before.was_true && seen.trust_until.is_some_and(|until| seen.now < until) {
+    if believed {
         return Programmed {
             verdict: Verdict::good("Programmed"),
             finding: None,
