@@ -300,7 +300,7 @@ mod tests {
     fn pod(name: &str, going: bool) -> PartialObjectMeta<Pod> {
         let mut object: PartialObjectMeta<Pod> = PartialObjectMeta::default();
         object.metadata.uid = Some(format!("uid-{name}"));
-        object.metadata.deletion_timestamp = going.then(|| Time(Timestamp::UNIX_EPOCH));
+        object.metadata.deletion_timestamp = going.then_some(Time(Timestamp::UNIX_EPOCH));
         object
     }
 
