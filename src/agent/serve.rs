@@ -187,6 +187,8 @@ impl Serving {
                 () = reporting => Ok(()),
             }
         };
+        // What comes now is not for this proxy any more.
+        self.tasks.shutdown().await;
         reporter.withdraw().await;
         let _ = self.stop.send(());
         let _ = self.agent.await;

@@ -5,6 +5,11 @@ use clap::Args;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// A connection on which nothing comes for so long is dead, and what it was for is begun anew. Watches hear
+/// something every minute; without this, a list whose answer is lost on the way would be awaited for ever.
+const SILENCE: Duration = Duration::from_secs(100);
 
 #[derive(Clone, Debug, Args)]
 pub struct ConnectArgs {
@@ -40,6 +45,8 @@ impl ConnectArgs {
         };
         // Whoever waits has a patience of his own, which hidden retries would outlast.
         config.default_retry = false;
+        config.read_timeout = Some(SILENCE);
+        config.reset_reader_on_write = true;
         Ok(config)
     }
 }

@@ -4,6 +4,8 @@
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::Api;
 use kube::api::DeleteParams;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::installation::{Controller, Installation, Proxy, until};
 use super::{apply, ingress, served, until_both};
@@ -11,23 +13,25 @@ use crate::change::processes;
 use crate::change::{Dice, rounds};
 use crate::cluster::{Cluster, test};
 
-/// Twelve hosts come and go; who serves one changes too.
-async fn change(cluster: &Cluster, installation: &Installation, dice: &mut Dice) {
+/// Twelve hosts come and go; who serves one changes too. Says what is then served where.
+async fn change(
+    cluster: &Cluster,
+    installation: &Installation,
+    dice: &mut Dice,
+) -> Option<(String, &'static str)> {
     let number = dice.below(12);
     let name = format!("n-{number}");
     if dice.below(3) == 0 {
         let ingresses: Api<Ingress> = cluster.api();
         // It may not be there.
         let _ = ingresses.delete(&name, &DeleteParams::default()).await;
-        return;
+        return None;
     }
     let service = ["shop", "more"][dice.below(2)];
     let host = format!("{name}.example");
-    apply(
-        cluster,
-        &ingress(&name, &installation.class, &host, service),
-    )
-    .await;
+    let manifest = ingress(&name, &installation.class, &host, service);
+    apply(cluster, &manifest).await;
+    Some((host, service))
 }
 
 async fn kill_one(controller: &mut Controller, proxies: &mut [Proxy], dice: &mut Dice) {
@@ -47,7 +51,8 @@ async fn kill_one(controller: &mut Controller, proxies: &mut [Proxy], dice: &mut
             let proxy = &proxies[which - 3];
             let master = processes::below(proxy.agent.pid().expect("it runs"));
             if let Some(pid) = master.first() {
-                processes::end_at_once(*pid);
+                // It may have ended by itself meanwhile.
+                let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
             }
         }
     }
@@ -69,7 +74,11 @@ fn whatever_is_killed_all_is_served_in_the_end_and_nothing_else_stands() {
                 change(&cluster, &installation, &mut dice).await;
             }
             kill_one(&mut controller, &mut proxies, &mut dice).await;
-            change(&cluster, &installation, &mut dice).await;
+            let last = change(&cluster, &installation, &mut dice).await;
+            // The next one dies at work, or when all has come to rest.
+            if let (Some((host, service)), 0) = (last, dice.below(2)) {
+                until_both(&proxies, &host, service).await;
+            }
         }
         let ingresses: Api<Ingress> = cluster.api();
         let listed = ingresses

@@ -41,7 +41,6 @@ pub fn within(namespace: &str, mut manifest: Value) -> Value {
 #[test]
 fn in_named_namespaces_no_right_of_the_whole_cluster_is_needed() {
     test(async |cluster| {
-        cluster.define().await;
         let shop = cluster.backend("shop", &[]).await;
         cluster.service_of("shop", &[&shop]).await;
         let watched = namespace(&cluster, "watched", &shop).await;

@@ -19,7 +19,6 @@ fn application() -> Echo {
 fn the_example_is_served_by_both_proxies_with_the_rights_that_ship() {
     test(async |cluster| {
         let application = application();
-        cluster.define().await;
         let installation = Installation::new(&cluster).await;
         let controller = installation.controller(&cluster, "one", "--class vigie");
         let nginx = installation.proxy(&cluster, "nginx", "nginx").await;
