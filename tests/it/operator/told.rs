@@ -42,7 +42,10 @@ fn an_ingress_is_waited_for_and_what_is_wrong_is_told_with_its_reason() {
 
         let broken = ingress("broken", &installation.class, "broken.example", "none");
         apply(&cluster, &broken).await;
-        let wait = format!("wait ingress/broken -n {namespace} --timeout 3");
+        let healths: Api<RouteHealth> = cluster.api();
+        let is_told = |health: &RouteHealth| is(health, ConditionStatus::False);
+        until(&healths, "broken.auto", "told of", is_told).await;
+        let wait = format!("wait ingress/broken -n {namespace} --timeout 1");
         let (code, said) = tool(&cluster, &wait).await;
         assert_eq!(code, Some(1), "{said}");
         assert!(said.contains("ServiceNotFound"), "{said}");
@@ -170,6 +173,14 @@ fn only_ingresses_of_selected_namespaces_are_served() {
     });
 }
 
+/// Whether it tells that of the health of its routes.
+fn is(health: &RouteHealth, verdict: ConditionStatus) -> bool {
+    let status = health.status.as_ref();
+    let conditions = status.map(|status| status.conditions.as_slice());
+    let mut conditions = conditions.unwrap_or_default().iter();
+    conditions.any(|c| c.type_ == "Healthy" && c.status == verdict)
+}
+
 /// What is told of the objects of a kind that change, from now on until a moment.
 async fn changes<K>(cluster: &Cluster, until: Instant) -> Vec<String>
 where
@@ -203,12 +214,7 @@ fn a_steady_installation_writes_nothing_but_leases() {
         cluster.service_of("shop", &[&backend]).await;
         let (_installation, _controller, proxies) = served(&cluster, "shop").await;
         until_both(&proxies, HOST, "shop").await;
-        let healthy = |health: &RouteHealth| {
-            let status = health.status.as_ref();
-            let conditions = status.map(|status| status.conditions.as_slice());
-            let mut conditions = conditions.unwrap_or_default().iter();
-            conditions.any(|c| c.type_ == "Healthy" && c.status == ConditionStatus::True)
-        };
+        let healthy = |health: &RouteHealth| is(health, ConditionStatus::True);
         let healths: Api<RouteHealth> = cluster.api();
         until(&healths, "shop.auto", "healthy", healthy).await;
         // Old shards go, and then nothing is left to do.
