@@ -105,7 +105,7 @@ pub struct Serving {
     stop: oneshot::Sender<()>,
     agent: JoinHandle<()>,
     /// End when this does.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Serving {
@@ -167,7 +167,7 @@ impl Serving {
             },
             stop,
             agent,
-            _tasks: tasks,
+            tasks,
         })
     }
 
