@@ -74,8 +74,10 @@ struct Follower {
     /// Endpoints that are gone and were needed when they went; they stay until they are not.
     gone: BTreeSet<String>,
     listed: bool,
-    /// The latest bundle; None where what it was made of has changed beyond endpoints.
+    /// The latest bundle that could be read, with the endpoints that are published now.
     latest: Option<Arc<Bundle>>,
+    /// Whether the index is another one than that of the latest bundle.
+    stale: bool,
     /// What a list under way has named so far.
     listing: Vec<ConfigMap>,
 }
@@ -126,6 +128,10 @@ pub async fn follow(
                 let words = chain(&error);
                 tracing::warn!(error = %words, "what is published cannot be read");
                 tell(&followed, &follower, Some(words));
+                // Endpoints go on changing meanwhile.
+                if let Some(latest) = follower.latest.clone() {
+                    hand_over(&bundles, latest);
+                }
                 let moment = Instant::now() + pause;
                 pause = (2 * pause).min(LONGEST_PAUSE);
                 Some(moment)
@@ -170,6 +176,7 @@ impl Follower {
             gone: BTreeSet::new(),
             listed: false,
             latest: None,
+            stale: false,
             listing: Vec::new(),
         }
     }
@@ -211,7 +218,7 @@ impl Follower {
         if is_index {
             if self.publication.index != data {
                 self.publication.index = data;
-                self.latest = None;
+                self.stale = true;
             }
             return;
         }
@@ -236,7 +243,7 @@ impl Follower {
 
     /// The bundle of what is published now; None while nothing is.
     async fn assemble(&mut self) -> Result<Option<Arc<Bundle>>, FollowError> {
-        if self.latest.is_some() || self.publication.index.is_empty() {
+        if !self.stale || self.publication.index.is_empty() {
             return Ok(self.latest.clone());
         }
         let contents = contents(&self.publication.name, &self.publication.index)?;
@@ -251,6 +258,7 @@ impl Follower {
         let still = gone.into_iter().filter(|name| endpoints.contains(name));
         self.gone = still.collect();
         self.latest = Some(bundle.clone());
+        self.stale = false;
         Ok(Some(bundle))
     }
 

@@ -46,8 +46,6 @@ pub struct Settings {
 pub enum ServeError {
     #[error(transparent)]
     Directory(#[from] DirectoryError),
-    #[error(transparent)]
-    Dns(#[from] DnsError),
     #[error("the loop of the agent has ended by itself")]
     Ended,
 }
@@ -104,8 +102,10 @@ pub struct Serving {
     view: View,
     stop: oneshot::Sender<()>,
     agent: JoinHandle<()>,
-    /// End when this does.
+    /// Following; ends with this.
     tasks: JoinSet<()>,
+    /// What cannot be handed on yet, and when that is tried again.
+    held: Option<(Arc<Bundle>, Instant)>,
 }
 
 impl Serving {
@@ -168,6 +168,7 @@ impl Serving {
             stop,
             agent,
             tasks,
+            held: None,
         })
     }
 
@@ -199,7 +200,7 @@ impl Serving {
         match kept(&self.copy, self.of.proxy) {
             Ok(Some(bundle)) => {
                 tracing::info!(revision = %bundle.revision(), "coming up with the last good bundle");
-                self.want(Arc::new(bundle)).await?;
+                self.want(Arc::new(bundle)).await;
             }
             Ok(None) => {}
             Err(error) => warn_of_copy(&error),
@@ -213,7 +214,12 @@ impl Serving {
                     }
                     let newest = self.followed.borrow_and_update().clone();
                     if let Some(bundle) = newest {
-                        self.want(bundle).await?;
+                        self.want(bundle).await;
+                    }
+                }
+                () = until(self.held.as_ref().map(|(_, moment)| *moment)) => {
+                    if let Some((bundle, _)) = self.held.take() {
+                        self.want(bundle).await;
                     }
                 }
                 load = self.loads.recv() => {
@@ -242,21 +248,31 @@ impl Serving {
         }
     }
 
-    /// Hands a bundle on, once all that it needs of us is there.
-    async fn want(&mut self, bundle: Arc<Bundle>) -> Result<(), ServeError> {
-        if bundle.proxy == ProxyKind::Nginx {
-            let needed = Placement::resolvers_for(bundle.pools.len());
-            for port in (Placement::DNS_PORT..).take(needed) {
-                let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-                if !self.dns.addresses().contains(&address) {
-                    self.dns.listen(address).await?;
-                }
-            }
+    /// Hands a bundle on, once all that it needs of us is there; what runs goes on until then.
+    async fn want(&mut self, bundle: Arc<Bundle>) {
+        self.held = None;
+        if let Err(error) = self.answer_dns(&bundle).await {
+            tracing::error!(error = %chain(&error), "a bundle waits for the agent's DNS");
+            self.held = Some((bundle, Instant::now() + CALM));
+            return;
         }
         let revision = bundle.revision();
         self.state
             .send_modify(|state| state.wanted = Some(revision));
         self.wanted.send_replace(Some(bundle));
+    }
+
+    async fn answer_dns(&mut self, bundle: &Bundle) -> Result<(), DnsError> {
+        if bundle.proxy != ProxyKind::Nginx {
+            return Ok(());
+        }
+        let needed = Placement::resolvers_for(bundle.pools.len());
+        for port in (Placement::DNS_PORT..).take(needed) {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            if !self.dns.addresses().contains(&address) {
+                self.dns.listen(address).await?;
+            }
+        }
         Ok(())
     }
 

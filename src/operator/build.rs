@@ -8,7 +8,8 @@ use jiff::civil::Date;
 
 use crate::api::report::RefusedObject;
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin};
-use crate::model::{Model, Route};
+use crate::model::names::UpstreamName;
+use crate::model::{Action, Endpoints, Model, Route, Upstream};
 use crate::render::bundle::{Bundle, ProxyKind, Revision};
 use crate::render::capabilities::Capabilities;
 use crate::render::{Placement, render, unsupported};
@@ -319,15 +320,49 @@ fn rerouted(before: &Model, now: &Model) -> BTreeSet<ObjectName> {
             names.insert(ObjectName::new(&*object.namespace, &*object.name));
         }
     };
+    let rebuilt = rebuilt(before, now);
     for (name, host) in &now.hosts {
         if before.hosts.get(name) != Some(host) {
             host.routes.iter().for_each(&mut add);
+        } else if !rebuilt.is_empty() {
+            let routes = host.routes.iter();
+            routes
+                .filter(|route| leads_to(route, &rebuilt))
+                .for_each(&mut add);
         }
     }
     if before.fallback != now.fallback {
         now.fallback.iter().for_each(add);
     }
     names
+}
+
+/// The upstreams that are others than before in more than their endpoints.
+fn rebuilt<'m>(before: &Model, now: &'m Model) -> BTreeSet<&'m UpstreamName> {
+    let named = |upstream: &Upstream| match &upstream.endpoints {
+        Endpoints::Addresses(_) => None,
+        Endpoints::Name { name, port } => Some((name.clone(), *port)),
+    };
+    let same = |was: &Upstream, is: &Upstream| {
+        (was.protocol, was.port, &was.origin) == (is.protocol, is.port, &is.origin)
+            && named(was) == named(is)
+    };
+    let upstreams = now.upstreams.iter().filter(|(name, is)| {
+        let was = before.upstreams.get(*name);
+        was.is_some_and(|was| !same(was, is))
+    });
+    upstreams.map(|(name, _)| name).collect()
+}
+
+fn leads_to(route: &Route, upstreams: &BTreeSet<&UpstreamName>) -> bool {
+    let Action::Forward(forward) = &route.action else {
+        return false;
+    };
+    let split = &forward.split;
+    let rules = split.rules.iter().map(|rule| &rule.upstream);
+    let shares = split.shares.iter().map(|share| &share.upstream);
+    let mut all = std::iter::once(&split.primary).chain(rules).chain(shares);
+    all.any(|upstream| upstreams.contains(upstream))
 }
 
 fn origin(object: &RefusedObject) -> Option<Origin> {

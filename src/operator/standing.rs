@@ -57,6 +57,15 @@ pub trait Stands {
     fn metadata(&self) -> &ObjectMeta;
     fn content(self) -> Shard;
     fn is_immutable(&self) -> bool;
+
+    /// Whether it is a shard of ours that holds what its name says.
+    fn is_intact(&self) -> bool
+    where
+        Self: Clone,
+    {
+        let ((_, _), object) = read(self.clone());
+        object.content == Content::Shard { intact: true }
+    }
 }
 
 impl Stands for ConfigMap {

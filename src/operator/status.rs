@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::api::report::LEASE_SECONDS;
 use crate::operator::Outcome;
 use crate::source::cluster::Statuses;
 
@@ -36,8 +37,9 @@ use work::{View, Work};
 const PASS: Duration = Duration::from_millis(250);
 /// Between two passes where time alone decides something.
 const AGAIN: Duration = Duration::from_secs(5);
-/// For so long after it has begun to lead, this process believes what stands.
-const TRUST: SignedDuration = SignedDuration::from_secs(30);
+/// For so long after it has begun to lead, this process believes what stands: longer than it takes to
+/// know which proxies are alive.
+const TRUST: SignedDuration = SignedDuration::from_secs(LEASE_SECONDS as i64 + 5);
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {

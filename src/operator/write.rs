@@ -21,7 +21,7 @@ use crate::render::bundle::ProxyKind;
 use crate::render::wire::{Installation, Plain, Shard};
 
 use super::lease::Term;
-use super::standing::SHARD;
+use super::standing::{SHARD, Stands};
 
 /// Who the API server takes us for, where fields are managed.
 pub const FIELD_MANAGER: &str = "vigie-controller";
@@ -113,11 +113,12 @@ impl Writer {
         }
     }
 
-    /// What stands in the way under this name was altered, or is an earlier writer's: it goes.
+    /// What stands in the way under this name is what was to be written, as a list that was under way
+    /// did not know; or it was altered, and goes.
     async fn create<K>(&self, name: &str, object: &K) -> Result<K, WriteError>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-        K: Clone + DeserializeOwned + Serialize + Debug,
+        K: Clone + DeserializeOwned + Serialize + Debug + Stands,
     {
         let by = PostParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
@@ -127,6 +128,11 @@ impl Writer {
         let api = self.api::<K>();
         match call(name, api.create(&by, object)).await {
             Err(error) if error.code() == Some(409) => {
+                if let Some(standing) = call(name, api.get_opt(name)).await?
+                    && standing.is_intact()
+                {
+                    return Ok(standing);
+                }
                 self.delete::<K>(name).await?;
                 call(name, api.create(&by, object)).await
             }
