@@ -24,7 +24,7 @@ use jiff::tz::TimeZone;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::{JoinHandle, JoinSet, block_in_place};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::model::diagnostics::Diagnostic;
@@ -37,7 +37,7 @@ use crate::source::cluster::{self, Cluster, Watches};
 use crate::translate::Options;
 
 use build::Builder;
-use lease::Election;
+use lease::{Election, Term};
 use proxies::Proxies;
 use publish::{Inputs, Published, Publisher};
 use status::StatusReport;
@@ -128,80 +128,165 @@ pub struct Builds {
     pub until_loaded: Duration,
 }
 
+/// The default certificate, once it is there.
+type Making = Pin<Box<dyn Future<Output = Option<Certificate>> + Send>>;
+
+fn certificate(client: Client, settings: &Settings) -> Option<Making> {
+    if settings.options.default_certificate_secret.is_some() {
+        return None;
+    }
+    let (namespace, installation) = (settings.namespace.clone(), settings.installation.clone());
+    let owner = settings.owner.clone();
+    let kept = certificate::kept(client, namespace, installation, owner, today());
+    Some(Box::pin(kept))
+}
+
+/// What takes the bundles of each kind of proxy.
+type Bundles = BTreeMap<ProxyKind, watch::Sender<Option<Arc<Bundle>>>>;
+
+fn publishers(
+    client: &Client,
+    settings: &Settings,
+    leadership: &Leadership,
+    view: &mut View,
+    tasks: &mut JoinSet<()>,
+) -> Bundles {
+    let mut bundles = Bundles::new();
+    for kind in &settings.proxies {
+        let (sender, receiver) = watch::channel(None);
+        let (publisher, published) = Publisher::new(Writer {
+            client: client.clone(),
+            namespace: settings.namespace.clone(),
+            installation: settings.installation.clone(),
+            proxy: *kind,
+            owner: settings.owner.clone(),
+            term: leadership.term.clone(),
+        });
+        tasks.spawn(publisher.run(Inputs {
+            bundles: receiver,
+            leads: view.leads.clone(),
+            proxies: view.proxies.clone(),
+        }));
+        bundles.insert(*kind, sender);
+        view.published.insert(*kind, published);
+    }
+    bundles
+}
+
 /// An operator whose tasks run.
 pub struct Operator {
     view: View,
     cluster: Cluster,
     /// Nothing is built before it is there; None where users have named one.
-    certificate: Option<Pin<Box<dyn Future<Output = Option<Certificate>> + Send>>>,
+    certificate: Option<Making>,
     builder: Builder,
-    bundles: BTreeMap<ProxyKind, watch::Sender<Option<Arc<Bundle>>>>,
+    bundles: Bundles,
     outcomes: watch::Sender<Option<Outcome>>,
     builds: watch::Sender<Builds>,
     /// When the first build began that not every proxy runs.
     unloaded_since: Option<std::time::Instant>,
-    /// Whether namespaces are selected.
-    selects: bool,
     /// As the flags say.
     flags: Options,
-    given: watch::Receiver<settings::Given>,
-    scope: watch::Receiver<scope::Scope>,
+    given: Given,
     setting_problems: watch::Sender<Vec<String>>,
-    election: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
+    leadership: Leadership,
     /// End with the operator.
     tasks: JoinSet<()>,
+}
+
+/// Whether this process leads, and what decides it.
+struct Leadership {
+    leads: watch::Receiver<bool>,
+    term: Option<watch::Receiver<Term>>,
+    /// Ends the election, and waits until what was led is given up.
+    election: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    /// Without an election nothing changes; whoever listens must not take it for the end.
+    alone: Option<watch::Sender<bool>>,
+}
+
+impl Leadership {
+    fn begin(client: &Client, settings: &Settings) -> Self {
+        let (leading, leads) = watch::channel(!settings.leader_election);
+        if !settings.leader_election {
+            return Self {
+                leads,
+                term: None,
+                election: None,
+                alone: Some(leading),
+            };
+        }
+        let name = format!("{}-controller", settings.installation);
+        let (namespace, identity) = (&settings.namespace, settings.identity.clone());
+        let election = Election::new(client.clone(), namespace, name, identity);
+        let (extend, term) = watch::channel(None);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let stopped = async {
+            let _ = stopped.await;
+        };
+        let task = tokio::spawn(election.run(leading, extend, stopped));
+        Self {
+            leads,
+            term: Some(term),
+            election: Some((stop, task)),
+            alone: None,
+        }
+    }
+
+    async fn end(self) {
+        if let Some((stop, task)) = self.election {
+            let _ = stop.send(());
+            let _ = task.await;
+        }
+        drop(self.alone);
+    }
+}
+
+/// What is given beside the flags, and which namespaces are seen.
+struct Given {
+    settings: watch::Receiver<settings::Given>,
+    scope: watch::Receiver<scope::Scope>,
+    /// Whether namespaces are selected.
+    selects: bool,
+}
+
+impl Given {
+    fn begin(client: &Client, of: &Settings, tasks: &mut JoinSet<()>) -> Self {
+        // Where nobody asks for it, everything is in scope, and nothing is given beside the flags.
+        let (given, settings) = watch::channel(Some(Arc::default()));
+        if let Some(name) = of.config_map.clone() {
+            given.send_replace(None);
+            tasks.spawn(settings::follow(client.clone(), name, given));
+        }
+        let (names, scope) = watch::channel(None);
+        if let Some(selector) = of.namespace_selector.clone() {
+            tasks.spawn(scope::follow(client.clone(), selector, names));
+        }
+        Self {
+            settings,
+            scope,
+            selects: of.namespace_selector.is_some(),
+        }
+    }
 }
 
 impl Operator {
     /// Begins to watch, and to take part in the election.
     pub fn start(client: Client, settings: Settings) -> Self {
         let cluster = cluster::watch(client.clone(), settings.source.clone());
-        let is_named = settings.options.default_certificate_secret.is_some();
-        let certificate = (!is_named).then(|| {
-            let (namespace, installation) =
-                (settings.namespace.clone(), settings.installation.clone());
-            let owner = settings.owner.clone();
-            certificate::kept(client.clone(), namespace, installation, owner, today())
-        });
-        let (leads, leadership) = watch::channel(!settings.leader_election);
-        let (extend, term) = watch::channel(None);
-        let term = settings.leader_election.then_some(term);
-        let election = settings.leader_election.then(|| {
-            let name = format!("{}-controller", settings.installation);
-            let (namespace, identity) = (&settings.namespace, settings.identity.clone());
-            let election = Election::new(client.clone(), namespace, name, identity);
-            let (stop, stopped) = oneshot::channel::<()>();
-            let stopped = async {
-                let _ = stopped.await;
-            };
-            (stop, tokio::spawn(election.run(leads, extend, stopped)))
-        });
         let mut tasks = JoinSet::new();
+        let leadership = Leadership::begin(&client, &settings);
+        let given = Given::begin(&client, &settings, &mut tasks);
         let (proxies, seen) = watch::channel(Arc::<Proxies>::default());
         let (namespace, installation) = (settings.namespace.clone(), settings.installation.clone());
-        tasks.spawn(proxies::follow(
-            client.clone(),
-            namespace,
-            installation,
-            proxies,
-        ));
-        // Where nobody asks for it, everything is in scope, and nothing is given beside the flags.
-        let (given, settings_given) = watch::channel(Some(Arc::default()));
-        if let Some(of) = settings.config_map.clone() {
-            given.send_replace(None);
-            tasks.spawn(settings::follow(client.clone(), of, given));
-        }
-        let (scope, in_scope) = watch::channel(None);
-        if let Some(selector) = settings.namespace_selector.clone() {
-            tasks.spawn(scope::follow(client.clone(), selector, scope));
-        }
+        let following = proxies::follow(client.clone(), namespace, installation, proxies);
+        tasks.spawn(following);
         let (outcomes, outcome) = watch::channel(None);
         let (builds, told) = watch::channel(Builds::default());
         let (setting_problems, problems) = watch::channel(Vec::new());
         let (reporting, report) = watch::channel(StatusReport::default());
         let mut view = View {
             watches: cluster.watches.clone(),
-            leads: leadership,
+            leads: leadership.leads.clone(),
             proxies: seen,
             published: BTreeMap::new(),
             outcome,
@@ -215,50 +300,23 @@ impl Operator {
             addresses: addresses(client.clone(), settings.publish.clone()),
             leads: view.leads.clone(),
         };
-        tasks.spawn(status::run(
-            client.clone(),
-            settings.status.clone(),
-            inputs,
-            reporting,
-        ));
-        let mut bundles = BTreeMap::new();
-        for kind in &settings.proxies {
-            let (sender, receiver) = watch::channel(None);
-            let (publisher, published) = Publisher::new(Writer {
-                client: client.clone(),
-                namespace: settings.namespace.clone(),
-                installation: settings.installation.clone(),
-                proxy: *kind,
-                owner: settings.owner.clone(),
-                term: term.clone(),
-            });
-            tasks.spawn(publisher.run(Inputs {
-                bundles: receiver,
-                leads: view.leads.clone(),
-                proxies: view.proxies.clone(),
-            }));
-            bundles.insert(*kind, sender);
-            view.published.insert(*kind, published);
-        }
+        let of_status = settings.status.clone();
+        tasks.spawn(status::run(client.clone(), of_status, inputs, reporting));
+        let bundles = publishers(&client, &settings, &leadership, &mut view, &mut tasks);
+        let proxies = &settings.proxies;
         Self {
             view,
             cluster,
-            certificate: certificate.map(|kept| Box::pin(kept) as _),
-            builder: Builder::new(
-                settings.options.clone(),
-                settings.placement,
-                &settings.proxies,
-            ),
+            certificate: certificate(client, &settings),
+            builder: Builder::new(settings.options.clone(), settings.placement, proxies),
             unloaded_since: None,
-            selects: settings.namespace_selector.is_some(),
             flags: settings.options,
-            given: settings_given,
-            scope: in_scope,
+            given,
             setting_problems,
             bundles,
             outcomes,
             builds,
-            election,
+            leadership,
             tasks,
         }
     }
@@ -274,10 +332,7 @@ impl Operator {
             () = self.work() => {}
         }
         self.tasks.shutdown().await;
-        if let Some((stop, task)) = self.election {
-            let _ = stop.send(());
-            let _ = task.await;
-        }
+        self.leadership.end().await;
     }
 
     async fn work(&mut self) {
@@ -293,7 +348,7 @@ impl Operator {
         let mut minutes = interval(Duration::from_secs(60));
         minutes.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut built_on = None;
-        self.given.mark_changed();
+        self.given.settings.mark_changed();
         loop {
             let due = tokio::select! {
                 changed = snapshots.changed() => match changed {
@@ -301,8 +356,8 @@ impl Operator {
                     Err(_) => return,
                 },
                 Ok(()) = proxies.changed() => false,
-                Ok(()) = self.scope.changed() => true,
-                Ok(()) = self.given.changed() => self.take_settings(),
+                Ok(()) = self.given.scope.changed() => true,
+                Ok(()) = self.given.settings.changed() => self.take_settings(),
                 _ = minutes.tick() => built_on.is_some_and(|built_on| built_on != today()),
             };
             let known = proxies.borrow_and_update().clone();
@@ -341,19 +396,19 @@ impl Operator {
 
     /// What is seen of a snapshot; None before that can be said.
     fn seen(&self, snapshot: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
-        if self.given.borrow().is_none() {
+        if self.given.settings.borrow().is_none() {
             return None;
         }
-        if !self.selects {
+        if !self.given.selects {
             return Some(snapshot.clone());
         }
-        let names = self.scope.borrow().clone()?;
+        let names = self.given.scope.borrow().clone()?;
         Some(scope::within(snapshot, &names))
     }
 
     /// Says whether another build is due.
     fn take_settings(&mut self) -> bool {
-        let Some(given) = self.given.borrow_and_update().clone() else {
+        let Some(given) = self.given.settings.borrow_and_update().clone() else {
             return false;
         };
         let (options, problems) = settings::applied(&self.flags, &given);
