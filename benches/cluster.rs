@@ -44,7 +44,6 @@ fn numbers(name: &str, otherwise: &[usize]) -> Vec<usize> {
 }
 
 fn main() {
-    // Criterion-less: `cargo bench` passes --bench.
     let sizes = numbers("SIZES", &[100, 1_000, 5_000, 10_000]);
     let rounds = numbers("ROUNDS", &[20])[0];
     let seconds = numbers("SECONDS", &[60])[0];
@@ -94,10 +93,8 @@ async fn one(
         directory.display()
     )));
     let begun = Instant::now();
-    let controller = Process::start(vigie(&format!(
-        "controller {common} --listen 10.77.0.9:0 --no-leader-election"
-    )));
-    let watched = Watched::new(&controller, &agent, &pod);
+    let controller = Process::start(vigie(&format!("controller {common} --listen 10.77.0.9:0")));
+    let watched = Watched::new(&controller, &agent);
     for number in estate.sample(ASKED) {
         until_served(pod.address, number).await;
     }
@@ -108,14 +105,14 @@ async fn one(
     );
     watched.settle().await;
     let mut figures = Figures::default();
-    for round in 0..rounds {
-        figures.new_ingress(cluster, estate, &pod, round).await;
+    for _ in 0..rounds {
+        figures.new_ingress(cluster, estate, &pod).await;
         figures.endpoints(estate, &pod).await;
     }
-    figures.print(&watched, rounds);
+    figures.print(rounds);
     watched.at_rest().await;
     figures.storm(estate, &pod, seconds).await;
     watched.print_memory(size);
-    estate.shrink(size).await;
+    estate.shrink().await;
     drop((controller, agent));
 }

@@ -93,7 +93,7 @@ impl Estate {
     }
 
     /// Takes out what came beyond the size.
-    pub async fn shrink(&mut self, _size: usize) {
+    pub async fn shrink(&mut self) {
         let numbers: Vec<usize> = (100_000..self.next).collect();
         self.next = 100_000;
         for number in numbers {
@@ -103,6 +103,7 @@ impl Estate {
             let _ = self.api::<Ingress>().delete(&name, &how).await;
             let _ = self.api::<Service>().delete(&name, &how).await;
             let _ = self.api::<EndpointSlice>().delete(&name, &how).await;
+            let _ = self.api::<Secret>().delete(&name, &how).await;
         }
     }
 

@@ -97,16 +97,14 @@ async fn until(pod: Ipv4Addr, number: usize, wanted: impl Fn(&str) -> bool) {
 pub struct Watched {
     controller: i32,
     agent: i32,
-    pod: i32,
 }
 
 impl Watched {
-    pub fn new(controller: &Process, agent: &Process, _pod: &Pod) -> Self {
+    pub fn new(controller: &Process, agent: &Process) -> Self {
         let pid = |process: &Process| process.pid().expect("it runs");
         Self {
             controller: pid(controller),
             agent: pid(agent),
-            pod: pid(agent),
         }
     }
 
@@ -148,7 +146,7 @@ impl Watched {
         let allowed = 40.0 + size as f64 * 0.04;
         println!(
             "    memory: controller {controller:.0} MB (goal {allowed:.0}), agent {:.0} MB",
-            resident(self.pod)
+            resident(self.agent)
         );
     }
 }
@@ -180,13 +178,7 @@ pub struct Figures {
 
 impl Figures {
     /// An Ingress whose Service is there already: created → served, and → `vigie wait` has returned.
-    pub async fn new_ingress(
-        &mut self,
-        cluster: &Cluster,
-        estate: &mut Estate,
-        pod: &Pod,
-        _round: usize,
-    ) {
+    pub async fn new_ingress(&mut self, cluster: &Cluster, estate: &mut Estate, pod: &Pod) {
         let mut number = estate.prepare().await;
         while number.is_multiple_of(10) {
             number = estate.prepare().await;
@@ -224,7 +216,7 @@ impl Figures {
         }
     }
 
-    pub fn print(&self, _watched: &Watched, rounds: usize) {
+    pub fn print(&self, rounds: usize) {
         println!("    of {rounds} rounds, median and 95 % in milliseconds:");
         for (what, times) in [
             ("new Ingress → served", &self.ingress),
