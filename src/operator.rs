@@ -7,6 +7,7 @@ pub mod publish;
 pub mod status;
 mod build;
 mod certificate;
+mod memory;
 mod scope;
 mod settings;
 mod standing;
@@ -34,7 +35,7 @@ use crate::render::wire::Installation;
 use crate::render::{Capabilities, Placement};
 use crate::snapshot::{ObjectName, Snapshot};
 use crate::source::cluster::{self, Cluster, Watches};
-use crate::translate::Options;
+use crate::translate::{Options, Quarantine};
 
 use build::Builder;
 use lease::{Election, Term};
@@ -180,6 +181,9 @@ pub struct Operator {
     /// Nothing is built before it is there; None where users have named one.
     certificate: Option<Making>,
     builder: Builder,
+    /// Where it is kept what is known of refused objects; taken when it has been read.
+    memory: Option<memory::Place>,
+    quarantine: watch::Sender<Quarantine>,
     bundles: Bundles,
     outcomes: watch::Sender<Option<Outcome>>,
     builds: watch::Sender<Builds>,
@@ -303,8 +307,18 @@ impl Operator {
         let of_status = settings.status.clone();
         tasks.spawn(status::run(client.clone(), of_status, inputs, reporting));
         let bundles = publishers(&client, &settings, &leadership, &mut view, &mut tasks);
+        let place = memory::Place {
+            client: client.clone(),
+            namespace: settings.namespace.clone(),
+            installation: settings.installation.clone(),
+            owner: settings.owner.clone(),
+        };
+        let (quarantine, latest) = watch::channel(Quarantine::default());
+        tasks.spawn(place.clone().keep(latest, view.leads.clone()));
         let proxies = &settings.proxies;
         Self {
+            memory: Some(place),
+            quarantine,
             view,
             cluster,
             certificate: certificate(client, &settings),
@@ -339,6 +353,14 @@ impl Operator {
         if let Some(certificate) = self.certificate.take() {
             self.flags.default_certificate = certificate.await;
             self.builder.set_options(self.flags.clone());
+        }
+        if let Some(place) = self.memory.take() {
+            let known = place.kept().await;
+            self.quarantine.send_if_modified(|latest| {
+                latest.clone_from(&known);
+                false
+            });
+            self.builder.remember(known);
         }
         // None only where the task that watches has died; its panic is on standard error.
         let Some(mut snapshots) = self.cluster.snapshots().await else {
@@ -377,6 +399,12 @@ impl Operator {
                     self.build(&snapshot, today);
                 }
             }
+            self.quarantine.send_if_modified(|latest| {
+                let learnt = self.builder.quarantine();
+                let changed = latest != learnt;
+                latest.clone_from(learnt);
+                changed
+            });
             self.note_loaded(&known);
             self.outcomes.send_replace(self.builder.outcome(&known));
         }

@@ -54,7 +54,7 @@ impl fmt::Display for Kind {
 }
 
 /// Names one object. The namespace is empty for what has none.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectRef {
     pub kind: Kind,
     pub namespace: Arc<str>,
@@ -88,7 +88,7 @@ impl fmt::Display for ObjectRef {
 
 /// Where in an object: keys joined by '.', list indexes and keys that hold a dot in brackets, as in
 /// `spec.rules[0].host` and `metadata.annotations[vigie.dev/probe-path]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FieldPath(Arc<str>);
 

@@ -14,7 +14,7 @@ use crate::render::bundle::{Bundle, ProxyKind, Revision};
 use crate::render::capabilities::Capabilities;
 use crate::render::{Placement, render, unsupported};
 use crate::snapshot::{ObjectName, Snapshot};
-use crate::translate::{Memo, Options, Refused, translate_with};
+use crate::translate::{Memo, Options, Quarantine, Refused, translate_with};
 
 use super::proxies::{Proxies, Proxy};
 use super::{BuildNumber, Outcome, ProxyState};
@@ -98,6 +98,16 @@ impl Builder {
         let changed = self.options != options;
         self.options = options;
         changed
+    }
+
+    /// Takes over what an earlier process has learnt of refused objects.
+    pub fn remember(&mut self, quarantine: Quarantine) {
+        self.options.memory.quarantine = quarantine;
+    }
+
+    /// What is worth knowing to a later one.
+    pub fn quarantine(&self) -> &Quarantine {
+        &self.options.memory.quarantine
     }
 
     /// Builds a snapshot, and renders it for each kind of proxy.

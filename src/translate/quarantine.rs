@@ -13,20 +13,47 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::networking::v1::Ingress;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde::{Deserialize, Serialize};
 
 use crate::model::diagnostics::programmed::config_rejected;
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin};
 use crate::snapshot::{ObjectName, Snapshot};
 
-/// What is known of refused objects.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// What is known of refused objects. It can be written down, so that a later process knows it too.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Written", into = "Written")]
 pub struct Quarantine {
     aside: BTreeMap<ObjectRef, Aside>,
     /// Sets of objects that are held back until it is their turn to be tried.
     untried: Vec<Vec<ObjectRef>>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+/// Objects are no keys of JSON.
+#[derive(Serialize, Deserialize)]
+struct Written {
+    aside: Vec<(ObjectRef, Aside)>,
+    untried: Vec<Vec<ObjectRef>>,
+}
+
+impl From<Quarantine> for Written {
+    fn from(quarantine: Quarantine) -> Self {
+        Self {
+            aside: quarantine.aside.into_iter().collect(),
+            untried: quarantine.untried,
+        }
+    }
+}
+
+impl From<Written> for Quarantine {
+    fn from(written: Written) -> Self {
+        Self {
+            aside: written.aside.into_iter().collect(),
+            untried: written.untried,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Aside {
     refused: Object,
     /// The version that is built instead.
@@ -35,7 +62,7 @@ struct Aside {
     verdict: Option<Verdict>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Verdict {
     proxy: String,
     words: String,
@@ -43,7 +70,7 @@ struct Verdict {
 }
 
 /// The objects that structure is made of.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Object {
     Ingress(Arc<Ingress>),
     Service(Arc<Service>),

@@ -3,6 +3,9 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+
 use super::installation::{Installation, until};
 use super::{HOST, apply, ingress};
 use crate::cluster::{Cluster, test};
@@ -37,7 +40,7 @@ async fn one_refuses(cluster: &Cluster, words: &str) {
     let shop = cluster.backend("shop", &[]).await;
     cluster.service_of("shop", &[&shop]).await;
     let installation = Installation::new(cluster).await;
-    let controller = installation.controller(cluster, "one", "");
+    let mut controller = installation.controller(cluster, "one", "");
     let easy = installation.proxy(cluster, "nginx", "easy").await;
     let directory = cluster.control_plane().directory().join(&cluster.namespace);
     std::fs::create_dir_all(&directory).expect("a directory can be made");
@@ -74,6 +77,46 @@ async fn one_refuses(cluster: &Cluster, words: &str) {
     controller
         .until_metric(current, "2 again", |count| count == 2.0)
         .await;
+
+    // What was good of an object goes on where a later version is refused, also by a controller that
+    // has not seen it.
+    apply(
+        cluster,
+        &ingress("best", &installation.class, "refused.example", "shop"),
+    )
+    .await;
+    controller
+        .until_metric(refused, "2", |count| count == 2.0)
+        .await;
+    let memory = format!("{}-memory", installation.name);
+    let secrets: Api<Secret> = cluster.api();
+    let knows_both = |secret: &Secret| {
+        let text = format!("{:?}", secret.data);
+        let data = secret.data.as_ref().and_then(|data| data.get("quarantine"));
+        let text = data.map_or(text, |bytes| String::from_utf8_lossy(&bytes.0).into_owned());
+        text.contains("best.example") && text.contains("refused.example")
+    };
+    crate::cluster::until(&secrets, &memory, "told of both", knows_both).await;
+    controller.process.kill();
+    controller.process.ended().await;
+    controller.again();
+    controller
+        .until_metric(refused, "2 after a restart", |count| count == 2.0)
+        .await;
+    apply(
+        cluster,
+        &ingress("late", &installation.class, "late.example", "shop"),
+    )
+    .await;
+    for proxy in [&easy, &picky] {
+        proxy.until_backend("late.example", "shop").await;
+        proxy.until_backend("best.example", "shop").await;
+    }
+    apply(
+        cluster,
+        &ingress("best", &installation.class, "best.example", "shop"),
+    )
+    .await;
 
     // Mended, it is served.
     apply(

@@ -5,7 +5,7 @@ use kube::Api;
 use kube::api::{ListParams, PostParams};
 
 use super::installation::Installation;
-use crate::cluster::{Cluster, ask, test, until_answer};
+use crate::cluster::{Cluster, ask, own, until_answer};
 use crate::support::client::Response;
 use crate::support::echo::{Echo, Identity};
 
@@ -17,7 +17,8 @@ fn application() -> Echo {
 
 #[test]
 fn the_example_is_served_by_both_proxies_with_the_rights_that_ship() {
-    test(async |cluster| {
+    // Its class has the name that other tests' objects have too.
+    own(async |cluster| {
         let application = application();
         let installation = Installation::new(&cluster).await;
         let controller = installation.controller(&cluster, "one", "--class vigie");
