@@ -34,7 +34,7 @@ pub use report::{Fate, StatusReport, Verb};
 use work::{View, Work};
 
 /// Between two passes while things change.
-const PASS: Duration = Duration::from_millis(250);
+const PASS: Duration = Duration::from_millis(50);
 /// Between two passes where time alone decides something.
 const AGAIN: Duration = Duration::from_secs(5);
 /// For so long after it has begun to lead, this process believes what stands: longer than it takes to

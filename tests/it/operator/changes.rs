@@ -1,7 +1,6 @@
 //! What changes in the cluster is served, and nothing is lost meanwhile.
 
-use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{Api, ListParams};
 use nix::sys::signal::Signal;
 
@@ -115,53 +114,5 @@ fn old_shards_stay_while_an_agent_needs_them_and_then_go() {
         })
         .await;
         installation.nothing_was_forbidden(&cluster);
-    });
-}
-
-/// The version of each object of a kind, but for what the cluster itself keeps here.
-async fn versions<K>(api: &Api<K>) -> Vec<(Option<String>, Option<String>)>
-where
-    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
-{
-    let listed = api.list(&ListParams::default()).await.expect("a list");
-    let of = |one: K| (one.meta().name.clone(), one.meta().resource_version.clone());
-    listed.items.into_iter().map(of).collect()
-}
-
-#[test]
-fn where_nothing_changes_only_leases_are_written() {
-    test(async |cluster| {
-        let shop = cluster.backend("shop", &[]).await;
-        cluster.service_of("shop", &[&shop]).await;
-        let (_installation, _controller, proxies) = served(&cluster, "shop").await;
-        let maps: Api<ConfigMap> = cluster.api();
-        let secrets: Api<Secret> = cluster.api();
-        let leases: Api<Lease> = cluster.api();
-        let mut before = Vec::new();
-        until("it is calm", async || {
-            let now = [versions(&maps).await, versions(&secrets).await];
-            let earlier = std::mem::replace(&mut before, now.concat());
-            earlier == before
-        })
-        .await;
-        // Agents say everything anew with their Leases.
-        let report = vigie::api::report::report_name(&proxies[0].pod.uid);
-        for _ in 0..2 {
-            let renewed = async || {
-                leases
-                    .get(&report)
-                    .await
-                    .expect("a Lease")
-                    .metadata
-                    .resource_version
-            };
-            let last = renewed().await;
-            until("the agent renews its Lease", async || {
-                renewed().await != last
-            })
-            .await;
-        }
-        let now = [versions(&maps).await, versions(&secrets).await].concat();
-        assert_eq!(now, before);
     });
 }
