@@ -20,6 +20,7 @@ mod canary;
 mod tallies;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::civil::Date;
@@ -57,6 +58,13 @@ pub struct Options {
     /// The current date in UTC, for certificates.
     pub today: Date,
     pub memory: Memory,
+}
+
+/// Reads an address or a network; what lies beyond a network's prefix is nothing of it.
+pub fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>();
+    let network = network.or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.ok().map(|network| network.trunc())
 }
 
 /// Which Ingresses are ours, and how their paths are read.

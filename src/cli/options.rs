@@ -12,7 +12,7 @@ use crate::model::Certificate;
 use crate::model::diagnostics::Diagnostic;
 use crate::snapshot::{ObjectName, Snapshot};
 use crate::source::stand_in::{StandIn, object_name, service_and_port, stand_in};
-use crate::translate::{Classes, Memory, Options, PathSemantics};
+use crate::translate::{Classes, Memory, Options, PathSemantics, network};
 
 /// How the model is built.
 #[derive(Clone, Debug, Args)]
@@ -55,7 +55,7 @@ pub struct BuildOptions {
     pub proxy_protocol: bool,
 
     /// Believe X-Forwarded-* headers of these peers: addresses or networks (repeatable)
-    #[arg(long = "trusted-proxy", alias = "trusted-proxies", value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    #[arg(long = "trusted-proxy", alias = "trusted-proxies", value_name = "CIDR", value_delimiter = ',', value_parser = trusted)]
     pub trusted_proxies: Vec<IpNet>,
 }
 
@@ -134,10 +134,6 @@ fn secret(text: &str) -> Result<ObjectName, String> {
     object_name(text).ok_or_else(|| "write NAMESPACE/SECRET, as shop/tls".to_owned())
 }
 
-fn network(text: &str) -> Result<IpNet, String> {
-    let address = text.parse::<IpAddr>().map(IpNet::from);
-    text.parse::<IpNet>()
-        .map(|network| network.trunc())
-        .or(address)
-        .map_err(|_| "write an address or a network, as 10.0.0.0/8".to_owned())
+fn trusted(text: &str) -> Result<IpNet, String> {
+    network(text).ok_or_else(|| "write an address or a network, as 10.0.0.0/8".to_owned())
 }

@@ -3,22 +3,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use ipnet::IpNet;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
-use crate::api::CONTROLLER_NAME;
 use crate::snapshot::ObjectName;
+use crate::source::stand_in::{object_name, service_and_port};
 use crate::telemetry::chain;
-use crate::translate::{Options, PathSemantics};
+use crate::translate::{Options, PathSemantics, network};
 
 /// What the ConfigMap says; None before it is known whether there is one.
 pub type Given = Option<Arc<BTreeMap<String, String>>>;
@@ -70,11 +68,7 @@ fn unknown(key: &str) -> String {
 
 fn default_backend(options: &mut Options, text: &str) -> Result<(), String> {
     let allowed = || "NAMESPACE/SERVICE[:PORT], as shop/api:80".to_owned();
-    let (name, port) = match text.split_once(':') {
-        Some((name, port)) => (name, Some(port.to_owned())),
-        None => (text, None),
-    };
-    options.default_backend = Some((object_name(name).ok_or_else(allowed)?, port));
+    options.default_backend = Some(service_and_port(text).map_err(|_| allowed())?);
     Ok(())
 }
 
@@ -82,12 +76,6 @@ fn default_certificate(options: &mut Options, text: &str) -> Result<(), String> 
     let allowed = || "NAMESPACE/SECRET, as shop/tls".to_owned();
     options.default_certificate_secret = Some(object_name(text).ok_or_else(allowed)?);
     Ok(())
-}
-
-fn object_name(text: &str) -> Option<ObjectName> {
-    let (namespace, name) = text.split_once('/')?;
-    let good = |part: &str| !part.is_empty() && !part.contains('/');
-    (good(namespace) && good(name)).then(|| ObjectName::new(namespace, name))
 }
 
 fn path_semantics(options: &mut Options, text: &str) -> Result<(), String> {
@@ -114,19 +102,16 @@ fn boolean(text: &str) -> Result<bool, String> {
 }
 
 fn take_over(options: &mut Options, text: &str) -> Result<(), String> {
-    let own = (CONTROLLER_NAME.to_owned(), PathSemantics::Strict);
     let taken = parts(text).map(|name| (name.to_owned(), PathSemantics::IngressNginx));
-    options.classes.controllers = std::iter::once(own).chain(taken).collect();
+    // The first is our own.
+    options.classes.controllers.truncate(1);
+    options.classes.controllers.extend(taken);
     Ok(())
 }
 
 fn trusted_proxies(options: &mut Options, text: &str) -> Result<(), String> {
-    let network = |text: &str| {
-        let address = text.parse::<IpAddr>().map(IpNet::from);
-        let network = text.parse::<IpNet>().map(|network| network.trunc());
-        let allowed = "addresses or networks with commas between, as 10.0.0.0/8".to_owned();
-        network.or(address).map_err(|_| allowed)
-    };
+    let allowed = || "addresses or networks with commas between, as 10.0.0.0/8".to_owned();
+    let network = |text: &str| network(text).ok_or_else(allowed);
     options.trusted_proxies = parts(text).map(network).collect::<Result<_, _>>()?;
     Ok(())
 }
@@ -202,7 +187,7 @@ mod tests {
         Options {
             classes: Classes {
                 name: "vigie".to_owned(),
-                controllers: Vec::new(),
+                controllers: vec![("example.com/ours".to_owned(), PathSemantics::Strict)],
                 semantics: None,
                 without_class: false,
             },
@@ -232,6 +217,14 @@ mod tests {
         assert_eq!(texts, ["192.0.2.1/32", "198.51.100.0/24"]);
         let (options, _) = given("proxy-protocol", "true");
         assert!(options.proxy_protocol);
+        let (options, _) = given("take-over", "k8s.io/ingress-nginx");
+        let names: Vec<&str> = options
+            .classes
+            .controllers
+            .iter()
+            .map(|(name, _)| &**name)
+            .collect();
+        assert_eq!(names, ["example.com/ours", "k8s.io/ingress-nginx"]);
         let (options, _) = given("default-backend", "shop/api:80");
         let named = Some((ObjectName::new("shop", "api"), Some("80".to_owned())));
         assert_eq!(options.default_backend, named);

@@ -223,14 +223,11 @@ fn networks(value: &str) -> Result<Vec<IpNet>, Problem> {
         .map(str::trim)
         .filter(|entry| !entry.is_empty())
     {
-        let network = entry
-            .parse::<IpNet>()
-            .or_else(|_| entry.parse::<std::net::IpAddr>().map(IpNet::from))
-            .map_err(|_| {
-                let entry = crate::model::names::shown(entry);
-                problem(format!("holds {entry}, which is no address or network"), "")
-            })?;
-        networks.push(network.trunc());
+        let network = crate::translate::network(entry).ok_or_else(|| {
+            let entry = crate::model::names::shown(entry);
+            problem(format!("holds {entry}, which is no address or network"), "")
+        })?;
+        networks.push(network);
     }
     if networks.is_empty() {
         return Err(problem("holds no address", ""));
