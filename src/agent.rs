@@ -26,11 +26,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::model::diagnostics::Origin;
+use crate::moment::until;
 use crate::plan::{Plan, endpoints_only, plan};
 use crate::render::bundle::{Bundle, Revision};
+use crate::telemetry::chain;
 
 use directory::{Directory, DirectoryError};
-use driver::{Aside, Driver, DriverError, Verdict, chain};
+use driver::{Aside, Driver, DriverError, Verdict};
 use resolve::Resolver;
 
 /// Between a failure and the next try; doubled each time.
@@ -410,13 +412,6 @@ impl<D: Driver> Agent<D> {
         self.runs_since = Some(Instant::now());
         self.heartbeat = (Instant::now() + HEARTBEAT, 0);
         Ok(LoadKind::Started)
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -42,6 +42,14 @@ pub const INSTANCE_LABEL: &str = "vigie.dev/instance";
 /// Label that tells for which proxy an object of a publication is: `nginx` or `haproxy`.
 pub const PROXY_LABEL: &str = "vigie.dev/proxy";
 
+/// Values of [`PART_LABEL`].
+pub mod part {
+    pub const INDEX: &str = "index";
+    pub const SHARD: &str = "shard";
+    pub const ENDPOINTS: &str = "endpoints";
+    pub const REPORT: &str = "report";
+}
+
 /// Label that tells what an object of a publication is: `index`, `shard` or `endpoints`; a `report` is what
 /// an agent says of its proxy.
 pub const PART_LABEL: &str = "vigie.dev/part";

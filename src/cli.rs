@@ -12,6 +12,7 @@ mod lint;
 mod render;
 mod report;
 mod run;
+mod runtime;
 mod signals;
 mod status;
 mod wait;

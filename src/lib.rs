@@ -80,6 +80,7 @@ pub mod operator;
 pub mod agent;
 pub mod standalone;
 pub mod server;
+pub mod moment;
 pub mod self_signed;
 pub mod telemetry;
 pub mod cli;

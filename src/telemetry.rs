@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
 
@@ -33,13 +34,13 @@ pub fn log(format: LogFormat) {
     };
 }
 
-/// A message and its causes' messages, in one line. What a cause repeats of the message is left out.
+/// A message and its causes' messages, in one line. What the text before a cause says already is left out.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
         let words = cause.to_string();
-        if !text.ends_with(&words) {
+        if !text.contains(&words) {
             text.push_str(": ");
             text.push_str(&words);
         }
@@ -49,8 +50,25 @@ pub fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// All metrics of this process. Whoever has some keeps its own handles to them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Metrics(Arc<Mutex<Registry>>);
+
+impl Default for Metrics {
+    /// Those that each process has.
+    fn default() -> Self {
+        let metrics = Self(Arc::default());
+        metrics.register(|registry| {
+            let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+            registry.register("build", "The version that runs", build);
+        });
+        metrics
+    }
+}
+
+/// A count as a gauge has it; one that is too large is the largest.
+pub fn whole(count: impl TryInto<i64>) -> i64 {
+    count.try_into().unwrap_or(i64::MAX)
+}
 
 impl Metrics {
     /// Adds metrics, each under `vigie_` and the name that is given.

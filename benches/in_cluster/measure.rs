@@ -1,13 +1,17 @@
 //! What is measured, and how it is said.
 
+use std::fmt::Debug;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::Ingress;
+use kube::Resource;
 use kube::api::ListParams;
+use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use crate::cluster::{Cluster, Pod, Process, ask, vigie};
@@ -24,47 +28,23 @@ const TICK: Duration = Duration::from_millis(10);
 /// What a bare client takes to list what is watched.
 pub async fn baseline(cluster: &Cluster) -> Duration {
     let begun = Instant::now();
-    let all = ListParams::default();
     let lists = tokio::join!(
-        async {
-            cluster
-                .api::<Ingress>()
-                .list(&all)
-                .await
-                .expect("a list")
-                .items
-                .len()
-        },
-        async {
-            cluster
-                .api::<Service>()
-                .list(&all)
-                .await
-                .expect("a list")
-                .items
-                .len()
-        },
-        async {
-            cluster
-                .api::<EndpointSlice>()
-                .list(&all)
-                .await
-                .expect("a list")
-                .items
-                .len()
-        },
-        async {
-            cluster
-                .api::<Secret>()
-                .list(&all)
-                .await
-                .expect("a list")
-                .items
-                .len()
-        },
+        count::<Ingress>(cluster),
+        count::<Service>(cluster),
+        count::<EndpointSlice>(cluster),
+        count::<Secret>(cluster),
     );
     assert!(lists.0 > 0);
     begun.elapsed()
+}
+
+async fn count<K>(cluster: &Cluster) -> usize
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + DeserializeOwned + Debug,
+{
+    let listed = cluster.api::<K>().list(&ListParams::default()).await;
+    listed.expect("a list").items.len()
 }
 
 /// Asks for a route until a backend answers.

@@ -137,18 +137,6 @@ pub enum DriverError {
     },
 }
 
-/// A message and its causes' messages, in one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
 /// A proxy's program and what it can do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {

@@ -14,10 +14,12 @@ use kube::runtime::watcher::Event;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
+use crate::api::part::{ENDPOINTS, INDEX};
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
 use crate::model::PrivatePem;
+use crate::moment::until;
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::wire::{
     Contents, Installation, Publication, Shard, WireError, contents, decode, is_intact,
@@ -91,7 +93,7 @@ pub async fn follow(
 ) {
     let (instance, proxy) = (&of.installation, of.proxy);
     let labels = format!(
-        "{INSTANCE_LABEL}={instance},{PROXY_LABEL}={proxy},{PART_LABEL} in (index,endpoints)"
+        "{INSTANCE_LABEL}={instance},{PROXY_LABEL}={proxy},{PART_LABEL} in ({INDEX},{ENDPOINTS})"
     );
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &of.namespace);
     let config = watcher::Config::default().labels(&labels);
@@ -316,12 +318,5 @@ impl Follower {
             Ok(shard) => Ok((name.to_owned(), shard?)),
             Err(_) => Err(FollowError::Slow { object }),
         }
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

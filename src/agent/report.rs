@@ -16,8 +16,10 @@ use std::fmt::Debug;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::api::part::REPORT;
 use crate::api::report::{LEASE_SECONDS, RENEW_SECONDS, Report, report_name};
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
+use crate::moment::until;
 use crate::telemetry::chain;
 
 use super::follow::Followee;
@@ -150,7 +152,7 @@ impl Reporter {
         let labels = [
             (INSTANCE_LABEL, self.of.installation.to_string()),
             (PROXY_LABEL, self.of.proxy.to_string()),
-            (PART_LABEL, "report".to_owned()),
+            (PART_LABEL, REPORT.to_owned()),
         ];
         let owner = self.pod.uid.clone().map(|uid| OwnerReference {
             api_version: "v1".to_owned(),
@@ -166,12 +168,5 @@ impl Reporter {
             owner_references: owner.map(|owner| vec![owner]),
             ..ObjectMeta::default()
         }
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use kube::Client;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::api::report::{RefusedObject, RefusedReport, Report};
+use crate::moment::until;
 use crate::render::Placement;
 use crate::render::bundle::{Bundle, ProxyKind, Revision};
 use crate::telemetry::chain;
@@ -391,11 +392,4 @@ fn tell(load: &Load) {
 
 fn warn_of_copy(error: &CopyError) {
     tracing::warn!(error = %chain(error), "the copy of the last good bundle");
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
-    }
 }

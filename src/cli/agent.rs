@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 
 use super::GOOD;
-use super::connect::{ConnectArgs, client};
+use super::connect::{ConnectArgs, client, machine};
 use super::lint::ProxyName;
+use super::runtime::threads;
 use super::signals::Signals;
 use crate::agent::Pace;
 use crate::agent::driver::{Output, Stream};
@@ -75,12 +75,7 @@ pub struct AgentArgs {
 
 pub fn run(args: &AgentArgs) -> anyhow::Result<u8> {
     telemetry::log(args.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(work(args))
+    threads(Some(2))?.block_on(work(args))
 }
 
 async fn work(args: &AgentArgs) -> anyhow::Result<u8> {
@@ -133,10 +128,5 @@ fn output(args: &AgentArgs) -> Output {
 }
 
 fn pod_name(given: Option<String>) -> anyhow::Result<String> {
-    if let Some(given) = given {
-        return Ok(given);
-    }
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let name = name.context("cannot tell the name of this machine; give one by --pod-name")?;
-    Ok(name.trim().to_owned())
+    given.map_or_else(|| machine("--pod-name"), Ok)
 }

@@ -51,6 +51,14 @@ impl ConnectArgs {
     }
 }
 
+/// The name of this machine, where no other is given; `flag` gives one.
+pub fn machine(flag: &str) -> anyhow::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let name =
+        name.with_context(|| format!("cannot tell the name of this machine; give one by {flag}"))?;
+    Ok(name.trim().to_owned())
+}
+
 pub fn client(config: Config) -> anyhow::Result<Client> {
     Client::try_from(config).context("cannot make a client for the cluster")
 }

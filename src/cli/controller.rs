@@ -12,9 +12,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Api, Client};
 
 use super::GOOD;
-use super::connect::{ConnectArgs, client};
+use super::connect::{ConnectArgs, client, machine};
 use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
+use super::runtime::threads;
 use super::signals::Signals;
 use crate::operator::status::addresses::{Address, Publish};
 use crate::operator::{Operator, Settings, status};
@@ -142,11 +143,7 @@ pub fn run(args: &ControllerArgs) -> anyhow::Result<u8> {
         bail!("--backend is for manifests; in a cluster, Services have endpoints");
     }
     telemetry::log(args.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(operate(args))
+    threads(None)?.block_on(operate(args))
 }
 
 async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
@@ -293,9 +290,8 @@ fn identity(given: Option<String>) -> anyhow::Result<String> {
     if let Some(given) = given {
         return Ok(given);
     }
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let name = name.context("cannot tell the name of this machine; give one by --identity")?;
-    Ok(format!("{}-{}", name.trim(), std::process::id()))
+    let machine = machine("--identity")?;
+    Ok(format!("{machine}-{}", std::process::id()))
 }
 
 async fn owner(

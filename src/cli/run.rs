@@ -8,11 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
+use super::runtime::threads;
 use super::signals::Signals;
 use super::{FINDINGS, GOOD};
 use crate::agent::driver::{Output as ProxyOutput, Stream};
@@ -75,12 +75,7 @@ enum Output {
 }
 
 pub fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(serve(args))
+    threads(Some(2))?.block_on(serve(args))
 }
 
 async fn serve(args: &RunArgs) -> anyhow::Result<u8> {

@@ -14,7 +14,9 @@ use kube::{Api, Client, ResourceExt};
 
 use super::connect::{ConnectArgs, client};
 use super::report::printable;
+use super::runtime::one_thread;
 use super::{FINDINGS, GOOD};
+use crate::api::part::REPORT;
 use crate::api::report::{LEASE_SECONDS, Report};
 use crate::api::route_health::{ConditionStatus, RouteHealth};
 use crate::api::{INSTANCE_LABEL, PART_LABEL};
@@ -39,11 +41,7 @@ pub struct StatusArgs {
 }
 
 pub fn run(args: &StatusArgs) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(status(args))
+    one_thread()?.block_on(status(args))
 }
 
 async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
@@ -104,7 +102,7 @@ async fn proxies(
     of: &Installation,
     published: &[(ProxyKind, String)],
 ) -> anyhow::Result<(String, bool)> {
-    let labels = format!("{INSTANCE_LABEL}={of},{PART_LABEL}=report");
+    let labels = format!("{INSTANCE_LABEL}={of},{PART_LABEL}={REPORT}");
     let these = ListParams::default().labels(&labels);
     let reports: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);

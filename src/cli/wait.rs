@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, ValueEnum};
 use futures_util::StreamExt;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -15,6 +15,7 @@ use kube::runtime::{WatchStreamExt, watcher as watch};
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{ConnectArgs, client};
+use super::runtime::one_thread;
 use super::{FINDINGS, GOOD};
 use crate::api::route_health::{Condition, ConditionStatus, RouteHealth};
 
@@ -74,11 +75,7 @@ impl State {
 }
 
 pub fn run(args: &WaitArgs) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(wait(args))
+    one_thread()?.block_on(wait(args))
 }
 
 /// What has been seen so far.

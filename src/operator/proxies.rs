@@ -18,6 +18,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::api::part::REPORT;
 use crate::api::report::{LEASE_SECONDS, RefusedReport, Report};
 use crate::api::{INSTANCE_LABEL, PART_LABEL};
 use crate::render::bundle::ProxyKind;
@@ -26,15 +27,10 @@ use crate::render::wire::Installation;
 
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
 
-/// Label value of reports and of their Leases.
-pub const REPORT: &str = "report";
-
 /// All proxies that are alive, by the name of their pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
     pub alive: Vec<Proxy>,
-    /// The first lists have come: who is missing is not there.
-    pub known: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +69,6 @@ struct Seen {
     /// By UID, whether it is going. None where pods cannot be watched.
     pods: Option<BTreeMap<String, bool>>,
     listing: Option<BTreeMap<String, bool>>,
-    known: (bool, bool),
 }
 
 #[derive(Debug)]
@@ -143,7 +138,6 @@ impl Seen {
             Event::Init => self.listed = Some(BTreeMap::new()),
             Event::InitDone => {
                 self.reports = self.listed.take().unwrap_or_default();
-                self.known.0 = true;
             }
             Event::InitApply(object) => {
                 let name = object.name_any();
@@ -165,8 +159,7 @@ impl Seen {
 
     fn take_lease(&mut self, event: Event<Lease>, now: Instant) {
         match event {
-            Event::Init => {}
-            Event::InitDone => self.known.1 = true,
+            Event::Init | Event::InitDone => {}
             Event::InitApply(object) | Event::Apply(object) => {
                 let name = object.name_any();
                 let renewed = object.spec.and_then(|spec| spec.renew_time);
@@ -224,10 +217,7 @@ impl Seen {
         };
         let mut alive: Vec<Proxy> = alive.filter_map(|(_, reported)| proxy(reported)).collect();
         alive.sort_by(|a, b| a.pod.cmp(&b.pod));
-        Proxies {
-            alive,
-            known: self.known == (true, true),
-        }
+        Proxies { alive }
     }
 
     /// A pod that is not known is gone: it was there before its agent could report. Where pods cannot be

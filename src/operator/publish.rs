@@ -15,9 +15,11 @@ use kube::Resource;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
+use crate::api::part::{ENDPOINTS, INDEX, SHARD};
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
+use crate::moment::until;
 use crate::render::bundle::{Bundle, ProxyKind, Revision};
 use crate::render::wire::{
     Installation, Plain, Publication, Shard, Sizes, ahead, encode, endpoints, sizes,
@@ -26,7 +28,7 @@ use crate::render::wire::{
 use crate::telemetry::chain;
 
 use super::proxies::Proxies;
-use super::standing::{ENDPOINTS, INDEX, Kind, SHARD, Standing, Stands};
+use super::standing::{Kind, Standing, Stands};
 use super::write::{WriteError, Writer, Written};
 
 /// Shards that are written at the same time.
@@ -214,9 +216,8 @@ impl Publisher {
         &mut self,
         wanted: &BTreeMap<String, Plain>,
     ) -> Result<(), WriteError> {
-        let standing = self.standing.endpoints();
         for (name, data) in wanted {
-            if standing.get(name) != Some(data) {
+            if !self.standing.has_endpoints(name, data) {
                 self.write_plain(ENDPOINTS, name, data).await?;
             }
         }
@@ -324,12 +325,5 @@ impl Publisher {
 async fn lost(leads: &mut watch::Receiver<bool>) {
     if leads.wait_for(|leads| !leads).await.is_err() {
         std::future::pending().await
-    }
-}
-
-async fn until(moment: Option<Instant>) {
-    match moment {
-        Some(moment) => sleep_until(moment).await,
-        None => std::future::pending().await,
     }
 }

@@ -9,12 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::runtime::watcher::Event;
 
 use crate::api::PART_LABEL;
+use crate::api::part::{ENDPOINTS, INDEX, SHARD};
 use crate::model::PrivatePem;
 use crate::render::wire::{Plain, Shard, is_intact};
-
-pub const INDEX: &str = "index";
-pub const SHARD: &str = "shard";
-pub const ENDPOINTS: &str = "endpoints";
 
 /// By kind and name.
 #[derive(Debug, Default)]
@@ -190,6 +187,14 @@ impl Standing {
             Some((name.clone(), data.clone()))
         });
         of_endpoints.collect()
+    }
+
+    /// Whether an object of endpoints stands, with this content.
+    pub fn has_endpoints(&self, name: &str, wanted: &Plain) -> bool {
+        let object = self.objects.get(&(Kind::ConfigMap, name.to_owned()));
+        object.is_some_and(
+            |object| matches!(&object.content, Content::Endpoints(data) if data == wanted),
+        )
     }
 
     /// Whether a shard stands, and as it was written.

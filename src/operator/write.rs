@@ -15,13 +15,14 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+use crate::api::part::SHARD;
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
 use crate::model::PrivatePem;
 use crate::render::bundle::ProxyKind;
 use crate::render::wire::{Installation, Plain, Shard};
 
 use super::lease::Term;
-use super::standing::{SHARD, Stands};
+use super::standing::Stands;
 
 /// Who the API server takes us for, where fields are managed.
 pub const FIELD_MANAGER: &str = "vigie-controller";

@@ -17,7 +17,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
     ("plan", &["model", "render"]),
     ("conditions", &["api", "model"]),
     ("explain", &["snapshot", "model"]),
-    ("source", &["api", "snapshot", "model"]),
+    ("source", &["api", "snapshot", "model", "telemetry"]),
     (
         "operator",
         &[

@@ -119,6 +119,11 @@ impl<'c> Given<'c> {
         self.cluster.api()
     }
 
+    /// Waits until a RouteHealth tells these words of its health.
+    async fn told(&self, name: &str, what: &str, words: &'static str) -> RouteHealth {
+        until(&self.healths(), name, what, is(words)).await
+    }
+
     fn ingresses(&self) -> Api<Ingress> {
         self.cluster.api()
     }
@@ -231,13 +236,9 @@ fn is(words: &'static str) -> impl Fn(&RouteHealth) -> bool {
 fn an_ingress_gets_a_route_health_with_its_status_and_then_nothing_is_written() {
     cluster::test(async |cluster| {
         let mut given = Given::new(&cluster, |_| {}).await;
-        let made = until(
-            &given.healths(),
-            "shop.auto",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        let made = given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
         given.shown(&[ADDRESS]).await;
         let status = made.status.expect("a status");
         assert_eq!(status.target_generation, Some(1));
@@ -265,13 +266,9 @@ fn an_ingress_gets_a_route_health_with_its_status_and_then_nothing_is_written() 
 fn the_health_follows_the_objects_and_events_tell_its_turns() {
     cluster::test(async |cluster| {
         let mut given = Given::new(&cluster, |_| {}).await;
-        until(
-            &given.healths(),
-            "shop.auto",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
         given
             .merge(
                 json!({"spec": {"rules": [{"host": "shop.example.com", "http": {"paths": [
@@ -304,13 +301,9 @@ fn the_health_follows_the_objects_and_events_tell_its_turns() {
         // Nothing of what stood before is left.
         given.merge(json!({"spec": {"defaultBackend": {"service": {"name": "api", "port": {"number": 80}}},
             "rules": null}})).await;
-        let health = until(
-            &given.healths(),
-            "shop.auto",
-            "mended",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        let health = given
+            .told("shop.auto", "mended", "Healthy True Healthy")
+            .await;
         let status = health.status.expect("a status");
         assert_eq!(status.routes.len(), 1);
         assert_eq!(status.routes[0].path_type, "DefaultBackend");
@@ -321,13 +314,9 @@ fn the_health_follows_the_objects_and_events_tell_its_turns() {
 fn a_users_own_takes_the_place_of_the_generated_one_and_gives_it_back() {
     cluster::test(async |cluster| {
         let given = Given::new(&cluster, |_| {}).await;
-        until(
-            &given.healths(),
-            "shop.auto",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
         let own = "
 apiVersion: vigie.dev/v1alpha1
 kind: RouteHealth
@@ -336,22 +325,12 @@ spec: {targetRef: {name: shop}}
 ";
         given.cluster.apply(own).await;
         given.gone("shop.auto").await;
-        until(
-            &given.healths(),
-            "own",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given.told("own", "healthy", "Healthy True Healthy").await;
         let now = DeleteParams::default();
         given.healths().delete("own", &now).await.expect("it goes");
-        until(
-            &given.healths(),
-            "shop.auto",
-            "back",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given
+            .told("shop.auto", "back", "Healthy True Healthy")
+            .await;
     });
 }
 
@@ -359,13 +338,9 @@ spec: {targetRef: {name: shop}}
 fn a_generated_one_that_is_edited_becomes_its_users() {
     cluster::test(async |cluster| {
         let given = Given::new(&cluster, |_| {}).await;
-        until(
-            &given.healths(),
-            "shop.auto",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
         let edit = json!({"spec": {"ejection": {"mode": "Eject"}}});
         let (all, by) = (given.healths(), PatchParams::default());
         let edited = all.patch("shop.auto", &by, &Patch::Merge(edit)).await;
@@ -381,13 +356,9 @@ fn a_generated_one_that_is_edited_becomes_its_users() {
         until(&all, "shop.auto", "its user's", released).await;
         // It stays when the class moves away, and says why it tells nothing.
         given.move_away().await;
-        until(
-            &all,
-            "shop.auto",
-            "not ours",
-            is("Healthy False TargetNotOurs"),
-        )
-        .await;
+        given
+            .told("shop.auto", "not ours", "Healthy False TargetNotOurs")
+            .await;
     });
 }
 
@@ -395,13 +366,9 @@ fn a_generated_one_that_is_edited_becomes_its_users() {
 fn what_we_wrote_goes_when_the_class_moves_away() {
     cluster::test(async |cluster| {
         let given = Given::new(&cluster, |_| {}).await;
-        until(
-            &given.healths(),
-            "shop.auto",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
         given.shown(&[ADDRESS]).await;
         given
             .addresses
@@ -474,13 +441,9 @@ fn a_status_of_odd_routes_is_taken_too() {
 fn a_shadow_tells_of_health_and_shows_no_address() {
     cluster::test(async |cluster| {
         let given = Given::new(&cluster, |settings| settings.update_status = false).await;
-        until(
-            &given.healths(),
-            "shop.auto",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
         sleep(Duration::from_millis(500)).await;
         given.shown(&[]).await;
         assert_eq!(given.report.borrow().count(Verb::Addresses, Fate::Done), 0);
@@ -498,13 +461,9 @@ fn who_does_not_lead_writes_nothing() {
         assert!(given.report.borrow().writes.is_empty());
         given.leads.send_replace(true);
         given.until_written(Verb::Create, 1).await;
-        until(
-            &given.healths(),
-            "shop.auto",
-            "healthy",
-            is("Healthy True Healthy"),
-        )
-        .await;
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
     });
 }
 

@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 use vigie::agent::directory::Directory;
 use vigie::agent::dns;
-use vigie::agent::driver::{Driver, Output, Verdict, chain};
+use vigie::agent::driver::{Driver, Output, Verdict};
 use vigie::agent::haproxy::Haproxy;
 use vigie::agent::nginx::Nginx;
 use vigie::model::diagnostics::Diagnostic;
@@ -21,6 +21,7 @@ use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
 use vigie::snapshot::Snapshot;
 use vigie::source::folder::{File, Folder};
 use vigie::standalone::find::find;
+use vigie::telemetry::chain;
 use vigie::translate::{Translation, translate};
 
 use crate::case::{self, Case};

@@ -6,11 +6,10 @@ use std::sync::atomic::AtomicU64;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::info::Info;
 
 use crate::agent::serve::{State, View};
 use crate::server::{Pages, Task, TaskState};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, whole};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfReason {
@@ -38,8 +37,6 @@ struct Looked {
 pub fn pages(view: View, metrics: Metrics) -> Pages {
     let looked = Looked::default();
     metrics.register(|registry| {
-        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The version that runs", build);
         let help = "Reloads of the proxy since the start, by what forced them";
         registry.register("reloads", help, looked.reloads.clone());
         let help = "What became of bundles, since the start";
@@ -138,14 +135,9 @@ impl Looked {
         self.current
             .set(i64::from(runs.is_some() && runs == wanted.as_ref()));
         self.refusing.set(i64::from(refused.is_some()));
-        self.draining
-            .set(i64::try_from(*draining).unwrap_or(i64::MAX));
+        self.draining.set(whole(*draining));
         let followed = view.followed.borrow();
         let following = followed.listed && followed.problem.is_none();
         self.watching.set(i64::from(following));
     }
-}
-
-fn whole(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -12,7 +12,7 @@ use crate::operator::View;
 use crate::render::wire::{Fill, Sizes};
 use crate::server::{Pages, Task, TaskState};
 use crate::source::cluster::{Watch, WatchName, WatchState};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, whole};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfWatch {
@@ -70,9 +70,6 @@ struct Looked {
 pub fn pages(view: View, metrics: Metrics) -> Pages {
     let looked = Looked::default();
     metrics.register(|registry| {
-        let version = [("version", env!("CARGO_PKG_VERSION"))];
-        let build = prometheus_client::metrics::info::Info::new(version);
-        registry.register("build", "The version that runs", build);
         registry.register(
             "leader",
             "Whether this process leads",
@@ -213,17 +210,15 @@ impl Looked {
             let synced = watch.state == WatchState::Synced;
             self.synced.get_or_create(&of).set(i64::from(synced));
             let unreadable = self.unreadable.get_or_create(&of);
-            unreadable.set(number(watch.unreadable.len()));
+            unreadable.set(whole(watch.unreadable.len()));
         }
         let builds = *view.builds.borrow();
-        self.builds
-            .set(i64::try_from(builds.number).unwrap_or(i64::MAX));
+        self.builds.set(whole(builds.number));
         self.build_seconds.set(builds.took.as_secs_f64());
-        self.loaded
-            .set(i64::try_from(builds.loaded).unwrap_or(i64::MAX));
+        self.loaded.set(whole(builds.loaded));
         self.loaded_seconds.set(builds.until_loaded.as_secs_f64());
         let problems = view.setting_problems.borrow().len();
-        self.setting_problems.set(number(problems));
+        self.setting_problems.set(whole(problems));
         self.refresh_status(view);
         self.refresh_outcome(view);
         self.refresh_published(view);
@@ -231,13 +226,13 @@ impl Looked {
 
     fn refresh_status(&self, view: &View) {
         let status = view.status.borrow();
-        self.status_waiting.set(number(status.waiting));
+        self.status_waiting.set(whole(status.waiting));
         for ((verb, fate), count) in &status.writes {
             let of = OfWrite {
                 what: verb.as_str().to_owned(),
                 outcome: fate.as_str().to_owned(),
             };
-            let count = i64::try_from(*count).unwrap_or(i64::MAX);
+            let count = whole(*count);
             self.status_writes.get_or_create(&of).set(count);
         }
     }
@@ -247,7 +242,7 @@ impl Looked {
         let Some(outcome) = outcome.as_ref() else {
             return;
         };
-        self.ingresses.set(number(outcome.snapshot.ingresses.len()));
+        self.ingresses.set(whole(outcome.snapshot.ingresses.len()));
         // What is not wrong any more goes.
         self.findings.clear();
         for finding in outcome.diagnostics.iter() {
@@ -289,26 +284,21 @@ impl Looked {
             self.proxies.get_or_create(&of).set(alive);
             self.current.get_or_create(&of).set(current);
             self.refusing.get_or_create(&of).set(refusing);
-            let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-            self.writes.get_or_create(&of).set(count(published.writes));
+            self.writes.get_or_create(&of).set(whole(published.writes));
             self.failures
                 .get_or_create(&of)
-                .set(count(published.failures));
+                .set(whole(published.failures));
             let Some(sizes) = &published.sizes else {
                 continue;
             };
-            self.bytes.get_or_create(&of).set(number(sizes.total));
+            self.bytes.get_or_create(&of).set(whole(sizes.total));
             for fill in &sizes.fills {
                 let of = OfLimit {
                     proxy: kind.to_string(),
                     limit: fill.limit.as_str().to_owned(),
                 };
-                self.fills.get_or_create(&of).set(number(fill.percent()));
+                self.fills.get_or_create(&of).set(whole(fill.percent()));
             }
         }
     }
-}
-
-fn number(count: usize) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use tokio::time::timeout;
 
 use crate::cli::connect::{ConnectArgs, client};
+use crate::cli::runtime::one_thread;
 use crate::source::cluster::{Namespaces, Settings, Watches, watch};
 use crate::source::folder::Folder;
 
@@ -14,11 +15,7 @@ use crate::source::folder::Folder;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn read(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<Folder> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
-    runtime.block_on(look(connect, namespaces))
+    one_thread()?.block_on(look(connect, namespaces))
 }
 
 async fn look(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<Folder> {

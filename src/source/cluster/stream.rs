@@ -1,6 +1,5 @@
 //! One watch: what the API says, read and pruned, as messages to the one task that owns all objects.
 
-use std::error::Error;
 use std::fmt::Debug;
 use std::pin::pin;
 use std::time::Duration;
@@ -14,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::snapshot::ObjectName;
+use crate::telemetry::chain;
 
 use super::kept::{Read, Watched, name_of};
 use super::watches::WatchState;
@@ -127,7 +127,7 @@ pub fn state_of(error: &watcher::Error) -> Option<WatchState> {
         Some(410) => None,
         Some(403) => Some(WatchState::Forbidden),
         Some(404) => Some(WatchState::Absent),
-        _ => Some(WatchState::Failing(words(error))),
+        _ => Some(WatchState::Failing(chain(error))),
     }
 }
 
@@ -146,20 +146,6 @@ where
             Err(_) => sleep(failures.pause(Instant::now())).await,
         }
     }
-}
-
-/// An error and its causes; some print their cause themselves.
-fn words(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !words.contains(&more) {
-            words = format!("{words}: {more}");
-        }
-        cause = error.source();
-    }
-    words
 }
 
 #[cfg(test)]
