@@ -19,9 +19,10 @@ pub enum LogFormat {
 
 /// Begins to log. What is logged is said by `VIGIE_LOG`, in the form of `tracing-subscriber`'s filters
 /// (`vigie=debug`); without it, what is worth knowing of us and what is wrong elsewhere. The client of
-/// the API server warns with the whole of an answer that it cannot read, which may be a Secret.
+/// the API server says nothing of its own: whoever asks tells what failed, once, and its warnings hold
+/// the whole of an answer that it cannot read, which may be a Secret.
 pub fn log(format: LogFormat) {
-    let default = || EnvFilter::new("warn,kube_client::client=error,vigie=info");
+    let default = || EnvFilter::new("warn,kube_client::client=off,vigie=info");
     let filter = EnvFilter::try_from_env("VIGIE_LOG").unwrap_or_else(|_| default());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -2,11 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::client::tls::Tls;
 use crate::support::client::{Http1, Request, Response, Target};
@@ -48,6 +48,7 @@ pub struct Log {
 
 pub struct Load {
     ended: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
     clients: JoinSet<Log>,
 }
 
@@ -55,6 +56,7 @@ impl Load {
     /// Asks one host for `/`, by all clients at the same time.
     pub fn begin(host: &'static str, http: SocketAddr, https: SocketAddr) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(AtomicUsize::new(0));
         let mut clients = JoinSet::new();
         for client in CLIENTS {
             let mut target = match client.tls {
@@ -62,9 +64,24 @@ impl Load {
                 false => Target::plain(http),
             };
             target.timeout = Duration::from_secs(10);
-            clients.spawn(run(client, host, target, ended.clone()));
+            let (ended, answered) = (ended.clone(), answered.clone());
+            clients.spawn(run(client, host, target, ended, answered));
         }
-        Self { ended, clients }
+        Self {
+            ended,
+            answered,
+            clients,
+        }
+    }
+
+    /// Until so many requests were answered well, or some have failed for too long to wait for it.
+    pub async fn until_answered(&self, count: usize) {
+        let reached = async {
+            while self.answered.load(Ordering::Relaxed) < count {
+                sleep(PAUSE).await;
+            }
+        };
+        let _ = timeout(Duration::from_secs(60), reached).await;
     }
 
     pub async fn end(mut self) -> Log {
@@ -79,7 +96,13 @@ impl Load {
     }
 }
 
-async fn run(client: Client, host: &str, target: Target, ended: Arc<AtomicBool>) -> Log {
+async fn run(
+    client: Client,
+    host: &str,
+    target: Target,
+    ended: Arc<AtomicBool>,
+    answered: Arc<AtomicUsize>,
+) -> Log {
     let began = Instant::now();
     let mut log = Log::default();
     let mut connection = None;
@@ -89,7 +112,10 @@ async fn run(client: Client, host: &str, target: Target, ended: Arc<AtomicBool>)
     };
     while !ended.load(Ordering::Relaxed) {
         match ask(&mut connection, &target, &request).await {
-            Ok(response) if is_good(client, &response) => log.answered += 1,
+            Ok(response) if is_good(client, &response) => {
+                log.answered += 1;
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
             Ok(response) => {
                 let text = format!("{} {}", response.status, response.text());
                 log.failed
