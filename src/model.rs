@@ -33,7 +33,8 @@ use names::{
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Model {
     pub listeners: Listeners,
-    pub hosts: BTreeMap<HostMatch, Host>,
+    /// Shared with the models that differ in endpoints alone.
+    pub hosts: Arc<BTreeMap<HostMatch, Host>>,
     /// Takes what no route takes; without it the default answer is 404. Its path is the root prefix.
     pub fallback: Option<Route>,
     pub upstreams: BTreeMap<UpstreamName, Upstream>,

@@ -451,6 +451,7 @@ impl Operator {
         let begun = std::time::Instant::now();
         let before = self.builder.revisions();
         let bundles = block_in_place(|| self.builder.build(snapshot, today));
+        tracing::debug!(took = ?begun.elapsed(), "built");
         if self.builder.revisions() != before {
             self.unloaded_since.get_or_insert(begun);
         }

@@ -16,6 +16,7 @@ pub mod haproxy;
 pub mod nginx;
 pub mod wire;
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 
 pub use bundle::{Bundle, ProxyKind};
@@ -23,7 +24,7 @@ use bundle::{Content, FileName, Pool, Section};
 pub use capabilities::Capabilities;
 
 use crate::model::diagnostics::Diagnostic;
-use crate::model::names::CertificateId;
+use crate::model::names::{CertificateId, UpstreamName};
 use crate::model::{Endpoints, Model, Upstream};
 
 /// Where a proxy stands: what a bundle must know of the machine that it is rendered for. Paths in a
@@ -79,6 +80,32 @@ pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement)
     match capabilities.proxy {
         ProxyKind::Nginx => nginx::render(model, capabilities, placement),
         ProxyKind::Haproxy => haproxy::render(model, capabilities, placement),
+    }
+}
+
+/// The bundle of a model that differs from the one of `before` in nothing but endpoints of these upstreams:
+/// the same as [`render`] gives.
+pub fn render_endpoints(
+    before: &Bundle,
+    model: &Model,
+    upstreams: &BTreeSet<UpstreamName>,
+    capabilities: &Capabilities,
+    placement: &Placement,
+) -> Bundle {
+    match before.proxy {
+        // Ports and families of endpoints are structure there.
+        ProxyKind::Nginx => nginx::render(model, capabilities, placement),
+        ProxyKind::Haproxy => {
+            let mut bundle = before.clone();
+            for name in upstreams {
+                if let (Some(held), Some(upstream)) =
+                    (bundle.pools.get_mut(name), model.upstreams.get(name))
+                {
+                    *held = pool(upstream, held.section.take());
+                }
+            }
+            bundle
+        }
     }
 }
 

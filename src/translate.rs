@@ -18,9 +18,11 @@ mod service;
 mod slices;
 mod canary;
 mod tallies;
+mod endpoints;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::civil::Date;
@@ -32,6 +34,7 @@ use crate::snapshot::{ObjectName, Snapshot};
 
 pub use annotations::{Annotation, Handling, TABLE as ANNOTATIONS};
 use class::Claimed;
+pub use endpoints::{NewEndpoints, new_endpoints};
 use ingress::Entry;
 pub use memo::Memo;
 pub use quarantine::{Quarantine, Refused};
@@ -166,7 +169,9 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
     let fallback =
         fallback.or_else(|| routes::class_default(options, &mut upstreams, &mut findings));
 
-    let hosts = routes.finish();
+    let hosts = Arc::new(routes.finish());
+    let (built, from_slices) = upstreams.finish();
+    memo.from_slices = from_slices;
     let default_certificate = tls.default_certificate(
         snapshot,
         options,
@@ -192,7 +197,7 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
             },
             hosts,
             fallback,
-            upstreams: upstreams.built,
+            upstreams: built,
             certificates,
             default_certificate,
         },

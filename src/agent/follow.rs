@@ -22,7 +22,7 @@ use crate::model::PrivatePem;
 use crate::moment::until;
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::wire::{
-    Contents, Installation, Publication, Shard, WireError, contents, decode, is_intact,
+    Contents, EndpointsPart, Installation, Plain, ReadShard, Shard, WireError, contents, join,
     read_endpoints,
 };
 use crate::telemetry::chain;
@@ -56,8 +56,6 @@ enum FollowError {
     },
     #[error("cannot fetch {object}: no answer within {} s", PATIENCE.as_secs())]
     Slow { object: String },
-    #[error("{object} does not hold what its name says")]
-    Altered { object: String },
 }
 
 /// Which publication is followed.
@@ -71,8 +69,10 @@ pub struct Followee {
 struct Follower {
     client: Client,
     of: Followee,
-    /// What it stands for, with endpoints that no index names yet: they are written ahead of it.
-    publication: Publication,
+    index: Plain,
+    shards: BTreeMap<String, ReadShard>,
+    /// Those also that no index names yet: they are written ahead of it.
+    endpoints: BTreeMap<String, Result<EndpointsPart, WireError>>,
     /// Endpoints that are gone and were needed when they went; they stay until they are not.
     gone: BTreeSet<String>,
     listed: bool,
@@ -153,7 +153,7 @@ fn hand_over(bundles: &watch::Sender<Option<Arc<Bundle>>>, bundle: Arc<Bundle>) 
 fn tell(followed: &watch::Sender<Followed>, follower: &Follower, problem: Option<String>) {
     let now = Followed {
         listed: follower.listed,
-        published: !follower.publication.index.is_empty(),
+        published: !follower.index.is_empty(),
         problem,
     };
     followed.send_if_modified(|known| {
@@ -165,16 +165,12 @@ fn tell(followed: &watch::Sender<Followed>, follower: &Follower, problem: Option
 
 impl Follower {
     fn new(client: Client, of: Followee) -> Self {
-        let publication = Publication {
-            name: of.installation.index(of.proxy),
-            index: BTreeMap::new(),
-            shards: BTreeMap::new(),
-            endpoints: BTreeMap::new(),
-        };
         Self {
             client,
             of,
-            publication,
+            index: Plain::new(),
+            shards: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
             gone: BTreeSet::new(),
             listed: false,
             latest: None,
@@ -196,7 +192,7 @@ impl Follower {
             }
             Event::InitDone => {
                 self.listed = true;
-                self.gone = self.publication.endpoints.keys().cloned().collect();
+                self.gone = self.endpoints.keys().cloned().collect();
                 let listed = std::mem::take(&mut self.listing).into_iter();
                 listed.for_each(|object| self.put(object));
                 true
@@ -213,50 +209,46 @@ impl Follower {
         }
     }
 
+    /// The name of the index.
+    fn name(&self) -> String {
+        self.of.installation.index(self.of.proxy)
+    }
+
     fn put(&mut self, object: ConfigMap) {
         let name = object.name_any();
-        let is_index = name == self.publication.name;
         let data = object.data.unwrap_or_default();
-        if is_index {
-            if self.publication.index != data {
-                self.publication.index = data;
+        if name == self.name() {
+            if self.index != data {
+                self.index = data;
                 self.stale = true;
             }
             return;
         }
-        // Only the endpoints of this object can differ from those at hand.
-        if let (Some(latest), Ok(part)) = (&mut self.latest, read_endpoints(&name, &data)) {
-            let differs = part.pools.iter().any(|(upstream, endpoints)| {
-                let pool = latest.pools.get(upstream);
-                pool.is_some_and(|pool| pool.endpoints != *endpoints)
-            });
-            if differs {
-                let bundle = Arc::make_mut(latest);
-                for (upstream, endpoints) in part.pools {
-                    if let Some(pool) = bundle.pools.get_mut(&upstream) {
-                        pool.endpoints = endpoints;
-                    }
-                }
-            }
+        let part = read_endpoints(&name, &data);
+        if let (Some(latest), Ok(part)) = (&mut self.latest, &part) {
+            take_endpoints(latest, part);
         }
         self.gone.remove(&name);
-        self.publication.endpoints.insert(name, data);
+        self.endpoints.insert(name, part);
     }
 
     /// The bundle of what is published now; None while nothing is.
     async fn assemble(&mut self) -> Result<Option<Arc<Bundle>>, FollowError> {
-        if !self.stale || self.publication.index.is_empty() {
+        if !self.stale || self.index.is_empty() {
             return Ok(self.latest.clone());
         }
-        let contents = contents(&self.publication.name, &self.publication.index)?;
+        let begun = Instant::now();
+        let name = self.name();
+        let contents = contents(&name, &self.index)?;
         self.fetch(&contents).await?;
-        let bundle = Arc::new(decode(&self.publication)?);
+        let bundle = Arc::new(join(&name, &self.index, &self.shards, &self.endpoints)?);
+        tracing::debug!(took = ?begun.elapsed(), "read");
         let (shards, endpoints) = (&contents.shards, &contents.endpoints);
-        let named = |name: &String| shards.iter().any(|(_, shard)| shard == name);
-        self.publication.shards.retain(|name, _| named(name));
+        let named: BTreeSet<&String> = shards.iter().map(|(_, shard)| shard).collect();
+        self.shards.retain(|name, _| named.contains(name));
         let gone = std::mem::take(&mut self.gone);
         let is_of_use = |name: &String| endpoints.contains(name) || !gone.contains(name);
-        self.publication.endpoints.retain(|name, _| is_of_use(name));
+        self.endpoints.retain(|name, _| is_of_use(name));
         let still = gone.into_iter().filter(|name| endpoints.contains(name));
         self.gone = still.collect();
         self.latest = Some(bundle.clone());
@@ -265,7 +257,7 @@ impl Follower {
     }
 
     async fn fetch(&mut self, contents: &Contents) -> Result<(), FollowError> {
-        let known = &self.publication.shards;
+        let known = &self.shards;
         let missing = contents.shards.iter();
         let missing = missing.filter(|(_, name)| !known.contains_key(name));
         let fetches: Vec<_> = missing
@@ -279,7 +271,7 @@ impl Follower {
         for outcome in fetched {
             match outcome {
                 Ok((name, shard)) => {
-                    self.publication.shards.insert(name, shard);
+                    self.shards.insert(name, shard);
                 }
                 Err(error) => failed = Some(error),
             }
@@ -287,7 +279,8 @@ impl Follower {
         failed.map_or(Ok(()), Err)
     }
 
-    async fn fetch_one(&self, kind: &str, name: &str) -> Result<(String, Shard), FollowError> {
+    /// What has been read is not fetched again: it holds what its name says.
+    async fn fetch_one(&self, kind: &str, name: &str) -> Result<(String, ReadShard), FollowError> {
         let failed = |source| FollowError::Fetch {
             object: format!("{kind} {name}"),
             source: Box::new(source),
@@ -311,12 +304,28 @@ impl Follower {
             let object = api.get(name).await.map_err(failed)?;
             Ok(Shard::Plain(object.data.unwrap_or_default()))
         };
-        let object = format!("{kind} {name}");
         match timeout(PATIENCE, fetch).await {
-            // What is kept is not fetched again: nothing is that somebody has put in its place.
-            Ok(Ok(shard)) if !is_intact(name, &shard) => Err(FollowError::Altered { object }),
-            Ok(shard) => Ok((name.to_owned(), shard?)),
-            Err(_) => Err(FollowError::Slow { object }),
+            Ok(shard) => Ok((name.to_owned(), ReadShard::of(name, &shard?)?)),
+            Err(_) => Err(FollowError::Slow {
+                object: format!("{kind} {name}"),
+            }),
+        }
+    }
+}
+
+/// Only the endpoints of this object can differ from those at hand.
+fn take_endpoints(latest: &mut Arc<Bundle>, part: &EndpointsPart) {
+    let differs = part.pools.iter().any(|(upstream, endpoints)| {
+        let pool = latest.pools.get(upstream);
+        pool.is_some_and(|pool| pool.endpoints != *endpoints)
+    });
+    if !differs {
+        return;
+    }
+    let bundle = Arc::make_mut(latest);
+    for (upstream, endpoints) in &part.pools {
+        if let Some(pool) = bundle.pools.get_mut(upstream) {
+            pool.endpoints.clone_from(endpoints);
         }
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::path::normalised;
@@ -45,7 +47,7 @@ fn model(hosts: &[(&str, &[&str])]) -> Model {
             certificates: Vec::new(),
             routes: routes.map(|(at, p)| route(host, path(p), at)).collect(),
         };
-        model.hosts.insert(host.parse().unwrap(), host_of);
+        Arc::make_mut(&mut model.hosts).insert(host.parse().unwrap(), host_of);
     }
     model
 }
@@ -196,7 +198,10 @@ fn a_host_that_nothing_names_is_told_the_names_like_it() {
 fn a_redirect_to_https_comes_before_all_else_and_is_followed() {
     let mut model = model(&[("a.test", &["/"])]);
     let host = HostMatch::Exact("a.test".parse::<HostName>().unwrap());
-    let route = &mut model.hosts.get_mut(&host).unwrap().routes[0];
+    let route = &mut Arc::make_mut(&mut model.hosts)
+        .get_mut(&host)
+        .unwrap()
+        .routes[0];
     route.policy.https_redirect = Some(crate::model::HttpsRedirect {
         code: crate::model::names::StatusCode::PERMANENT_REDIRECT,
         strip_trailing_slash: true,

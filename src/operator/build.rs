@@ -12,9 +12,9 @@ use crate::model::names::UpstreamName;
 use crate::model::{Action, Endpoints, Model, Route, Upstream};
 use crate::render::bundle::{Bundle, ProxyKind, Revision};
 use crate::render::capabilities::Capabilities;
-use crate::render::{Placement, render, unsupported};
+use crate::render::{Placement, render, render_endpoints, unsupported};
 use crate::snapshot::{ObjectName, Snapshot};
-use crate::translate::{Memo, Options, Quarantine, Refused, translate_with};
+use crate::translate::{Memo, Options, Quarantine, Refused, new_endpoints, translate_with};
 
 use super::proxies::{Proxies, Proxy};
 use super::{BuildNumber, Outcome, ProxyState};
@@ -39,10 +39,14 @@ pub struct Builder {
     /// The builds that proxies run, as they last said.
     running: BTreeSet<BuildNumber>,
     latest: Option<Latest>,
+    /// Not all that the latest was built with holds any more, whatever the snapshot is.
+    stale: bool,
 }
 
 struct OfKind {
     capabilities: Capabilities,
+    /// The latest, and its revision.
+    bundle: Option<Arc<Bundle>>,
     revision: Option<Revision>,
     /// Somebody's refusal of this revision has been learnt from.
     learnt: bool,
@@ -60,7 +64,18 @@ struct Since {
 struct Latest {
     snapshot: Arc<Snapshot>,
     model: Arc<Model>,
+    /// Those that no proxy has a part in.
+    findings: Vec<Diagnostic>,
+    /// All of them.
     diagnostics: Arc<[Diagnostic]>,
+}
+
+/// What a snapshot is translated to.
+struct Translated {
+    model: Arc<Model>,
+    findings: Vec<Diagnostic>,
+    /// Where they alone differ from the latest model: the upstreams that have other endpoints.
+    endpoints_of: Option<BTreeSet<UpstreamName>>,
 }
 
 impl Builder {
@@ -68,6 +83,7 @@ impl Builder {
         let of_kind = |kind: &ProxyKind| {
             let of_kind = OfKind {
                 capabilities: Capabilities::assumed(*kind),
+                bundle: None,
                 revision: None,
                 learnt: false,
                 builds: VecDeque::new(),
@@ -85,6 +101,7 @@ impl Builder {
             objects: BTreeMap::new(),
             running: BTreeSet::new(),
             latest: None,
+            stale: false,
         }
     }
 
@@ -97,12 +114,14 @@ impl Builder {
         };
         let changed = self.options != options;
         self.options = options;
+        self.stale |= changed;
         changed
     }
 
     /// Takes over what an earlier process has learnt of refused objects.
     pub fn remember(&mut self, quarantine: Quarantine) {
         self.options.memory.quarantine = quarantine;
+        self.stale = true;
     }
 
     /// What is worth knowing to a later one.
@@ -110,43 +129,89 @@ impl Builder {
         &self.options.memory.quarantine
     }
 
-    /// Builds a snapshot, and renders it for each kind of proxy.
+    /// Builds a snapshot, and renders it for each kind of proxy. Where only endpoints differ from the
+    /// latest, only they are built anew; where not even they do, nothing is.
     pub fn build(
         &mut self,
         snapshot: &Arc<Snapshot>,
         today: Date,
     ) -> Vec<(ProxyKind, Arc<Bundle>)> {
+        let translated = match self.endpoints(snapshot, today) {
+            Some(translated) => translated,
+            None => self.translate(snapshot, today),
+        };
+        if let Some(latest) = &mut self.latest
+            && Arc::ptr_eq(&latest.model, &translated.model)
+        {
+            latest.snapshot = snapshot.clone();
+            return Vec::new();
+        }
         self.number += 1;
+        self.remember_objects(snapshot);
+        let Translated {
+            model,
+            findings,
+            endpoints_of,
+        } = translated;
+        let mut diagnostics = findings.clone();
+        let mut bundles = Vec::new();
+        let placement = self.placement.with_resolvers(model.upstreams.len());
+        for (kind, of_kind) in &mut self.kinds {
+            let capabilities = of_kind.capabilities;
+            diagnostics.extend(unsupported(&model, &capabilities));
+            let bundle = match (&endpoints_of, &of_kind.bundle) {
+                (Some(names), Some(before)) => {
+                    render_endpoints(before, &model, names, &capabilities, &placement)
+                }
+                _ => render(&model, &capabilities, &placement),
+            };
+            bundles.push((*kind, of_kind.built(bundle, self.number)));
+        }
+        diagnostics.sort();
+        diagnostics.dedup();
+        self.number(snapshot, &model);
+        self.stale = false;
+        self.latest = Some(Latest {
+            snapshot: snapshot.clone(),
+            model,
+            findings,
+            diagnostics: diagnostics.into(),
+        });
+        bundles
+    }
+
+    /// The latest model with other endpoints, where no more than they can be other than before.
+    fn endpoints(&mut self, snapshot: &Snapshot, today: Date) -> Option<Translated> {
+        let latest = self.latest.as_ref()?;
+        if self.stale || self.options.today != today {
+            return None;
+        }
+        let new = new_endpoints(&latest.model, &latest.snapshot, snapshot, &mut self.memo)?;
+        Some(Translated {
+            model: new.model,
+            findings: latest.findings.clone(),
+            endpoints_of: Some(new.upstreams),
+        })
+    }
+
+    fn translate(&mut self, snapshot: &Snapshot, today: Date) -> Translated {
         self.options.today = today;
         let translation = translate_with(snapshot, &self.options, &mut self.memo);
         self.options.memory = translation.memory;
+        Translated {
+            model: Arc::new(translation.model),
+            findings: translation.diagnostics,
+            endpoints_of: None,
+        }
+    }
+
+    fn remember_objects(&mut self, snapshot: &Arc<Snapshot>) {
         let applied = self.options.memory.quarantine.applied(snapshot);
         self.objects.insert(self.number, applied);
         let newest = self.objects.keys().rev().nth(WITH_OBJECTS - 1);
         let (oldest, running) = (newest.copied().unwrap_or(0), &self.running);
         self.objects
             .retain(|number, _| *number >= oldest || running.contains(number));
-        let mut diagnostics = translation.diagnostics;
-        let mut bundles = Vec::new();
-        for (kind, of_kind) in &mut self.kinds {
-            let capabilities = of_kind.capabilities;
-            diagnostics.extend(unsupported(&translation.model, &capabilities));
-            let placement = self
-                .placement
-                .with_resolvers(translation.model.upstreams.len());
-            let bundle = render(&translation.model, &capabilities, &placement);
-            of_kind.built(bundle.revision(), self.number);
-            bundles.push((*kind, Arc::new(bundle)));
-        }
-        diagnostics.sort();
-        diagnostics.dedup();
-        self.number(snapshot, &translation.model);
-        self.latest = Some(Latest {
-            snapshot: snapshot.clone(),
-            model: Arc::new(translation.model),
-            diagnostics: diagnostics.into(),
-        });
-        bundles
     }
 
     /// Learns from what proxies report. Says whether another build is due.
@@ -171,6 +236,7 @@ impl Builder {
         if !due && !proxies.alive.is_empty() && self.is_run_by_all(proxies) {
             due = self.options.memory.quarantine.loaded();
         }
+        self.stale |= due;
         due
     }
 
@@ -302,7 +368,10 @@ impl Builder {
 }
 
 impl OfKind {
-    fn built(&mut self, revision: Revision, number: BuildNumber) {
+    fn built(&mut self, bundle: Bundle, number: BuildNumber) -> Arc<Bundle> {
+        let revision = bundle.revision();
+        let bundle = Arc::new(bundle);
+        self.bundle = Some(bundle.clone());
         // Objects that are tried again one by one may come to what was refused before.
         self.learnt &= self.revision.as_ref() == Some(&revision);
         self.builds.retain(|(known, _)| *known != revision);
@@ -311,6 +380,7 @@ impl OfKind {
             self.builds.pop_front();
         }
         self.revision = Some(revision);
+        bundle
     }
 
     /// The newest build of a revision.
@@ -324,6 +394,9 @@ impl OfKind {
 /// The Ingresses whose routes stand otherwise in a model than in the one before.
 fn rerouted(before: &Model, now: &Model) -> BTreeSet<ObjectName> {
     let mut names = BTreeSet::new();
+    if Arc::ptr_eq(&before.hosts, &now.hosts) {
+        return names;
+    }
     let mut add = |route: &Route| {
         let object = &route.origin.object;
         if object.kind == Kind::Ingress {
@@ -331,7 +404,7 @@ fn rerouted(before: &Model, now: &Model) -> BTreeSet<ObjectName> {
         }
     };
     let rebuilt = rebuilt(before, now);
-    for (name, host) in &now.hosts {
+    for (name, host) in now.hosts.iter() {
         if before.hosts.get(name) != Some(host) {
             host.routes.iter().for_each(&mut add);
         } else if !rebuilt.is_empty() {

@@ -22,16 +22,16 @@ use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
 use crate::moment::until;
 use crate::render::bundle::{Bundle, ProxyKind, Revision};
 use crate::render::wire::{
-    Installation, Plain, Publication, Shard, Sizes, ahead, encode, endpoints, sizes,
+    Installation, Plain, Publication, Sizes, ahead, encode, endpoints, sizes,
 };
 
 use crate::telemetry::chain;
 
 use super::proxies::Proxies;
 use super::standing::{Kind, Standing, Stands};
-use super::write::{WriteError, Writer, Written};
+use super::write::{Part, WriteError, Writer, Written};
 
-/// Shards that are written at the same time.
+/// Objects that are written at the same time.
 const AT_ONCE: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -175,28 +175,31 @@ impl Publisher {
         let begun = Instant::now();
         let revision = bundle.revision();
         let standing = self.standing.endpoints();
-        let publication = match self.latest.take() {
+        let mut publication = match self.latest.take() {
             Some((of, latest)) if of == revision => Publication {
                 endpoints: endpoints(bundle, &self.installation, &standing),
                 ..latest
             },
             _ => encode(bundle, &self.installation, &standing),
         };
-        let index_stands = self.standing.index(&publication.name) == Some(&publication.index);
-        if !index_stands {
-            let ahead = ahead(bundle, &self.installation, &standing);
-            self.write_endpoints(&ahead).await?;
-        }
-        self.write_shards(&publication.shards).await?;
-        if !index_stands {
-            self.write_plain(INDEX, &publication.name, &publication.index)
+        let index = Part::Index(&publication.index);
+        let shards = publication.shards.iter();
+        let shards = shards.map(|(name, shard)| (name, Part::Shard(shard)));
+        if self.standing.has(&publication.name, index) {
+            self.write(shards.chain(of_endpoints(&publication.endpoints)))
                 .await?;
+        } else {
+            let ahead = ahead(&publication.endpoints, &standing);
+            self.write(shards.chain(of_endpoints(&ahead))).await?;
+            self.write([(&publication.name, index)].into_iter()).await?;
             self.sweep = Some(Instant::now() + UNUSED);
             tracing::info!(
                 proxy = %self.proxy, %revision, took = ?begun.elapsed(), "published"
             );
+            let standing = self.standing.endpoints();
+            publication.endpoints = endpoints(bundle, &self.installation, &standing);
+            self.write(of_endpoints(&publication.endpoints)).await?;
         }
-        self.write_endpoints(&publication.endpoints).await?;
         self.sweep(&publication, &revision, proxies).await?;
         self.published.send_if_modified(|published| {
             let changed =
@@ -212,46 +215,13 @@ impl Publisher {
         Ok(())
     }
 
-    async fn write_endpoints(
+    /// Writes what does not stand yet, all at the same time.
+    async fn write<'p>(
         &mut self,
-        wanted: &BTreeMap<String, Plain>,
+        parts: impl Iterator<Item = (&'p String, Part<'p>)>,
     ) -> Result<(), WriteError> {
-        for (name, data) in wanted {
-            if !self.standing.has_endpoints(name, data) {
-                self.write_plain(ENDPOINTS, name, data).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Server-side apply leaves keys alone that somebody else has added, and then the object is not
-    /// what was published: it is made anew.
-    async fn write_plain(
-        &mut self,
-        part: &str,
-        name: &str,
-        data: &Plain,
-    ) -> Result<(), WriteError> {
-        let mut written = self.writer.apply(part, name, data).await?;
-        if written.data.as_ref() != Some(data) {
-            self.remove::<ConfigMap>(name).await?;
-            written = self.writer.apply(part, name, data).await?;
-        }
-        self.standing.wrote(written);
-        self.published
-            .send_modify(|published| published.writes += 1);
-        Ok(())
-    }
-
-    async fn write_shards(&mut self, shards: &BTreeMap<String, Shard>) -> Result<(), WriteError> {
-        let missing = shards.iter().filter(|(name, shard)| {
-            let kind = match shard {
-                Shard::Plain(_) => Kind::ConfigMap,
-                Shard::Private(_) => Kind::Secret,
-            };
-            !self.standing.has_shard(kind, name)
-        });
-        let writes = missing.map(|(name, shard)| self.writer.shard(name, shard));
+        let missing = parts.filter(|(name, part)| !self.standing.has(name, *part));
+        let writes = missing.map(|(name, part)| self.writer.write(name, part));
         let writes: Vec<_> = writes.collect();
         let written: Vec<_> = stream::iter(writes)
             .buffer_unordered(AT_ONCE)
@@ -319,6 +289,11 @@ impl Publisher {
         self.sweep = None;
         Ok(())
     }
+}
+
+fn of_endpoints(objects: &BTreeMap<String, Plain>) -> impl Iterator<Item = (&String, Part<'_>)> {
+    let objects = objects.iter();
+    objects.map(|(name, data)| (name, Part::Endpoints(data)))
 }
 
 /// Ends when this process does not lead any more.

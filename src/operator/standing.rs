@@ -13,6 +13,8 @@ use crate::api::part::{ENDPOINTS, INDEX, SHARD};
 use crate::model::PrivatePem;
 use crate::render::wire::{Plain, Shard, is_intact};
 
+use super::write::Part;
+
 /// By kind and name.
 #[derive(Debug, Default)]
 pub struct Standing {
@@ -167,15 +169,20 @@ impl Standing {
         self.listed.len() == 2
     }
 
-    pub fn index(&self, name: &str) -> Option<&Plain> {
-        match &self
-            .objects
-            .get(&(Kind::ConfigMap, name.to_owned()))?
-            .content
-        {
-            Content::Index(data) => Some(data),
-            _ => None,
-        }
+    /// Whether an object stands as it is to.
+    pub fn has(&self, name: &str, part: Part<'_>) -> bool {
+        let kind = match part {
+            Part::Shard(Shard::Private(_)) => Kind::Secret,
+            Part::Shard(Shard::Plain(_)) | Part::Index(_) | Part::Endpoints(_) => Kind::ConfigMap,
+        };
+        let object = self.objects.get(&(kind, name.to_owned()));
+        object.is_some_and(|object| match (&object.content, part) {
+            (Content::Index(stands), Part::Index(data))
+            | (Content::Endpoints(stands), Part::Endpoints(data)) => stands == data,
+            // Its name says what it holds.
+            (Content::Shard { intact }, Part::Shard(_)) => *intact,
+            _ => false,
+        })
     }
 
     /// All objects of endpoints, by name.
@@ -187,20 +194,6 @@ impl Standing {
             Some((name.clone(), data.clone()))
         });
         of_endpoints.collect()
-    }
-
-    /// Whether an object of endpoints stands, with this content.
-    pub fn has_endpoints(&self, name: &str, wanted: &Plain) -> bool {
-        let object = self.objects.get(&(Kind::ConfigMap, name.to_owned()));
-        object.is_some_and(
-            |object| matches!(&object.content, Content::Endpoints(data) if data == wanted),
-        )
-    }
-
-    /// Whether a shard stands, and as it was written.
-    pub fn has_shard(&self, kind: Kind, name: &str) -> bool {
-        let object = self.objects.get(&(kind, name.to_owned()));
-        object.is_some_and(|object| object.content == Content::Shard { intact: true })
     }
 
     /// The names of all that is not the index.
@@ -244,8 +237,9 @@ mod tests {
         object
     }
 
-    fn revision(standing: &Standing) -> Option<&str> {
-        Some(standing.index("a")?.get("revision")?.as_str())
+    fn has(standing: &Standing, text: &str) -> bool {
+        let data = [("revision".to_owned(), text.to_owned())].into();
+        standing.has("a", Part::Index(&data))
     }
 
     #[test]
@@ -255,7 +249,7 @@ mod tests {
         assert!(!standing.take(Event::Apply(index("a", "6", "old"))));
         assert!(!standing.take(Event::Apply(index("a", "7", "new"))));
         assert!(!standing.take(Event::Delete(index("a", "6", "old"))));
-        assert_eq!(revision(&standing), Some("new"));
+        assert!(has(&standing, "new"));
     }
 
     #[test]
@@ -263,8 +257,9 @@ mod tests {
         let mut standing = Standing::default();
         standing.wrote(index("a", "7", "ours"));
         assert!(standing.take(Event::Apply(index("a", "8", "theirs"))));
+        assert!(has(&standing, "theirs"));
         assert!(standing.take(Event::Delete(index("a", "9", "theirs"))));
-        assert_eq!(revision(&standing), None);
+        assert!(!has(&standing, "theirs"));
     }
 
     #[test]
@@ -273,9 +268,9 @@ mod tests {
         standing.wrote(index("a", "7", "ours"));
         standing.take(Event::<ConfigMap>::Init);
         standing.take(Event::InitApply(index("b", "8", "other")));
-        assert_eq!(revision(&standing), Some("ours"));
+        assert!(has(&standing, "ours"));
         assert!(standing.take(Event::<ConfigMap>::InitDone));
-        assert_eq!(revision(&standing), None);
+        assert!(!has(&standing, "ours"));
         assert!(!standing.is_known(), "Secrets are not listed yet");
     }
 
@@ -286,6 +281,7 @@ mod tests {
         shard.immutable = Some(true);
         let mut standing = Standing::default();
         standing.wrote(shard);
-        assert!(!standing.has_shard(Kind::ConfigMap, "vigie-nginx-0123"));
+        let shard = Shard::Plain([("revision".to_owned(), "x".to_owned())].into());
+        assert!(!standing.has("vigie-nginx-0123", Part::Shard(&shard)));
     }
 }

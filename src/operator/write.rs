@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::api::part::SHARD;
+use crate::api::part::{ENDPOINTS, INDEX, SHARD};
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
 use crate::model::PrivatePem;
 use crate::render::bundle::ProxyKind;
@@ -54,6 +54,14 @@ pub struct Writer {
     pub term: Option<watch::Receiver<Term>>,
 }
 
+/// An object of a publication, as it is to stand.
+#[derive(Clone, Copy)]
+pub enum Part<'p> {
+    Index(&'p Plain),
+    Endpoints(&'p Plain),
+    Shard(&'p Shard),
+}
+
 pub enum Written {
     Plain(Box<ConfigMap>),
     Private(Box<Secret>),
@@ -67,13 +75,27 @@ impl Writer {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Writes what is changed in place, and says what then stands.
-    pub async fn apply(
-        &self,
-        part: &str,
-        name: &str,
-        data: &Plain,
-    ) -> Result<ConfigMap, WriteError> {
+    /// Writes one object, and says what then stands.
+    pub async fn write(&self, name: &str, part: Part<'_>) -> Result<Written, WriteError> {
+        match part {
+            Part::Index(data) => self.plain(INDEX, name, data).await,
+            Part::Endpoints(data) => self.plain(ENDPOINTS, name, data).await,
+            Part::Shard(shard) => self.shard(name, shard).await,
+        }
+    }
+
+    /// Server-side apply leaves keys alone that somebody else has added, and then the object is not
+    /// what was published: it is made anew.
+    async fn plain(&self, part: &str, name: &str, data: &Plain) -> Result<Written, WriteError> {
+        let mut written = self.apply(part, name, data).await?;
+        if written.data.as_ref() != Some(data) {
+            self.delete::<ConfigMap>(name).await?;
+            written = self.apply(part, name, data).await?;
+        }
+        Ok(Written::Plain(Box::new(written)))
+    }
+
+    async fn apply(&self, part: &str, name: &str, data: &Plain) -> Result<ConfigMap, WriteError> {
         self.may_write(name)?;
         let wanted = ConfigMap {
             metadata: self.metadata(part, name),
@@ -85,7 +107,7 @@ impl Writer {
         call(name, api.patch(name, &by, &Patch::Apply(&wanted))).await
     }
 
-    pub async fn shard(&self, name: &str, shard: &Shard) -> Result<Written, WriteError> {
+    async fn shard(&self, name: &str, shard: &Shard) -> Result<Written, WriteError> {
         let metadata = self.metadata(SHARD, name);
         match shard {
             Shard::Plain(data) => {

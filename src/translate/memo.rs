@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Secret;
 
+use super::endpoints::FromSlices;
 use super::tls;
 use crate::model::Certificate;
 use crate::model::names::{NameError, PathRegex};
@@ -21,6 +22,8 @@ use crate::snapshot::ObjectName;
 pub struct Memo {
     pub(super) certificates: Certificates,
     pub(super) regexes: Regexes,
+    /// Of the latest build.
+    pub(super) from_slices: FromSlices,
 }
 
 impl Memo {

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::PathSemantics;
 use super::class::Claimed;
+use super::endpoints::{FromSlices, OfPort};
 use super::slices::Found;
 use crate::model::diagnostics::{
     Diagnostic, FieldPath, Kind, ObjectRef, Origin, accepted, endpoints, references, settings,
@@ -20,9 +21,9 @@ use crate::snapshot::{ObjectName, Snapshot};
 /// Builds upstreams, each once.
 pub struct Upstreams<'a> {
     snapshot: &'a Snapshot,
-    pub built: BTreeMap<UpstreamName, Upstream>,
+    built: BTreeMap<UpstreamName, Upstream>,
     /// What slices hold, by Service and name of its port: many paths may refer to one.
-    found: BTreeMap<(&'a ObjectName, &'a str), Found>,
+    found: BTreeMap<(&'a ObjectName, &'a str), OfPort>,
 }
 
 /// The port that a backend refers to.
@@ -194,7 +195,7 @@ impl<'a> Upstreams<'a> {
         } else if let Some(cluster_ip) = place.cluster_ip(wish, findings) {
             cluster_ip
         } else {
-            place.addresses(self.found(name, port), findings)
+            place.addresses(self.of_port(name, port, &id), findings)
         };
         if !self.built.contains_key(&id) {
             ignored_settings(spec, name, findings);
@@ -214,11 +215,24 @@ impl<'a> Upstreams<'a> {
         Some(id)
     }
 
-    fn found(&mut self, service: &'a ObjectName, port: Option<&'a ServicePort>) -> &Found {
+    /// What the slices of a Service hold for this upstream.
+    fn of_port(
+        &mut self,
+        service: &'a ObjectName,
+        port: Option<&'a ServicePort>,
+        upstream: &UpstreamName,
+    ) -> &OfPort {
         let slices = self.snapshot.slices_of(service).map(AsRef::as_ref);
         let port = port_name(port);
         let found = self.found.entry((service, port));
-        found.or_insert_with(|| Found::of(slices, port))
+        let found = found.or_insert_with(|| OfPort::of(&Found::of(slices, port)));
+        found.upstreams.insert(upstream.clone());
+        found
+    }
+
+    /// All upstreams, and where those have their endpoints from that have them from slices.
+    pub fn finish(self) -> (BTreeMap<UpstreamName, Upstream>, FromSlices) {
+        (self.built, FromSlices::of(self.found))
     }
 }
 
@@ -376,8 +390,9 @@ impl Place<'_> {
         Some(Endpoints::Addresses(vec![Endpoint { address, port }]))
     }
 
-    fn addresses(&self, found: &Found, findings: &mut Vec<Diagnostic>) -> Endpoints {
-        for (slice, port) in &found.bad_ports {
+    fn addresses(&self, found: &OfPort, findings: &mut Vec<Diagnostic>) -> Endpoints {
+        let gaps = &found.gaps;
+        for (slice, port) in &gaps.bad_ports {
             let object = ObjectRef::new(Kind::EndpointSlice, &self.name.namespace, slice);
             findings.push(accepted::invalid(
                 Origin::new(object, FieldPath::new("ports")),
@@ -386,11 +401,11 @@ impl Place<'_> {
             ));
         }
         let selector = self.spec.selector.as_ref();
-        if found.slices == 0 && selector.is_none_or(|selector| selector.is_empty()) {
+        if gaps.no_slices && selector.is_none_or(|selector| selector.is_empty()) {
             let origin = self.origin.clone();
             findings.push(endpoints::no_endpoint_slices(origin, &self.name.name));
-        } else if found.endpoints.is_empty() && !found.other_ports.is_empty() {
-            let others: Vec<String> = found.other_ports.iter().map(|name| shown(name)).collect();
+        } else if !gaps.other_ports.is_empty() {
+            let others: Vec<String> = gaps.other_ports.iter().map(|name| shown(name)).collect();
             findings.push(endpoints::endpoint_port_missing(
                 self.origin.clone(),
                 &self.name.name,
@@ -398,7 +413,7 @@ impl Place<'_> {
                 &others,
             ));
         }
-        Endpoints::Addresses(found.in_rotation())
+        Endpoints::Addresses(found.in_rotation.clone())
     }
 }
 

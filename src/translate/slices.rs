@@ -12,10 +12,20 @@ use crate::model::tally::Tally;
 /// What the slices of a Service hold for one port.
 #[derive(Default)]
 pub struct Found {
-    pub slices: usize,
+    slices: usize,
     /// By address and port; the same one in several slices is one endpoint.
-    pub endpoints: BTreeMap<Endpoint, State>,
+    endpoints: BTreeMap<Endpoint, State>,
     /// Names of ports of slices that lack the wanted one.
+    other_ports: BTreeSet<String>,
+    /// Slices whose number for the wanted port is none that can be connected to.
+    bad_ports: Vec<(String, i32)>,
+}
+
+/// What findings tell of the slices of a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gaps {
+    pub no_slices: bool,
+    /// Names of ports of slices, where all lack the wanted one; empty where there are endpoints.
     pub other_ports: BTreeSet<String>,
     /// Slices whose number for the wanted port is none that can be connected to.
     pub bad_ports: Vec<(String, i32)>,
@@ -72,6 +82,18 @@ impl Found {
             }
         }
         found
+    }
+
+    /// What is told of it on every reference to the Service.
+    pub fn gaps(&self) -> Gaps {
+        Gaps {
+            no_slices: self.slices == 0,
+            other_ports: match self.endpoints.is_empty() {
+                true => self.other_ports.clone(),
+                false => BTreeSet::new(),
+            },
+            bad_ports: self.bad_ports.clone(),
+        }
     }
 
     /// The ready endpoints; where there is none, those that still serve while they terminate. Of a

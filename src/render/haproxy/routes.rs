@@ -72,7 +72,7 @@ const NONE: &str = "vigie-none";
 pub fn write(model: &Model, maps: &mut Maps) {
     let mut lists = access::Lists::default();
     let mut guards = Vec::new();
-    for (name, host) in &model.hosts {
+    for (name, host) in model.hosts.iter() {
         let Some(origin) = host.routes.first().map(|route| &route.origin) else {
             // A host without routes is known all the same, so that no wildcard host answers for it.
             let origin = host

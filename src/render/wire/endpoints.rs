@@ -44,14 +44,10 @@ impl<'a> Buckets<'a> {
     fn of(bundle: &'a Bundle) -> Self {
         let mut buckets = Self::default();
         for (name, pool) in &bundle.pools {
-            buckets.add(name, &pool.endpoints);
+            let of_bucket = buckets.0.entry(bucket(name)).or_default();
+            of_bucket.insert(name, &pool.endpoints);
         }
         buckets
-    }
-
-    fn add(&mut self, name: &'a UpstreamName, endpoints: &'a [Endpoint]) {
-        let of_bucket = self.0.entry(bucket(name)).or_default();
-        of_bucket.entry(name).or_insert(endpoints);
     }
 
     fn write(
@@ -63,7 +59,7 @@ impl<'a> Buckets<'a> {
         let object = |(bucket, of_bucket): (u8, BTreeMap<&UpstreamName, &[Endpoint]>)| {
             let name = installation.endpoints(proxy, bucket);
             let lines = of_bucket.iter().map(|(name, of)| line(name, of));
-            let data = follow(&name, lines.collect(), standing.get(&name));
+            let data = follow(lines.collect(), standing.get(&name));
             (name, data)
         };
         self.0.into_iter().map(object).collect()
@@ -88,32 +84,44 @@ pub fn write(
     Buckets::of(bundle).write(bundle.proxy, installation, standing)
 }
 
-/// What is written ahead of the index: the endpoints of a bundle, and those that stand for upstreams
-/// which it lacks. So whoever still has the index before it finds all that it needs, and so does whoever
-/// has the new one. While no upstream goes, it is the same as the endpoints of [`encode`](super::encode).
+/// What is written ahead of the index: of the objects that [`encode`](super::encode) gives those that do
+/// not stand yet, each with what stands in its place for upstreams that the bundle lacks. So whoever still
+/// has the index before it finds all that it needs, and so does whoever has the new one.
 pub fn ahead(
-    bundle: &Bundle,
-    installation: &Installation,
+    wanted: &BTreeMap<String, Plain>,
     standing: &BTreeMap<String, Plain>,
 ) -> BTreeMap<String, Plain> {
-    let parts = standing
+    let differ = wanted
         .iter()
-        .filter_map(|(name, data)| read_endpoints(name, data).ok());
-    let parts: Vec<EndpointsPart> = parts.collect();
-    let mut buckets = Buckets::of(bundle);
-    for (name, endpoints) in parts.iter().flat_map(|part| &part.pools) {
-        buckets.add(name, endpoints);
-    }
-    buckets.write(bundle.proxy, installation, standing)
+        .filter(|(name, data)| standing.get(*name) != Some(data));
+    let with_others = |(name, data): (&String, &Plain)| {
+        let stands = standing.get(name);
+        let parts = stands.map(|stands| (read_endpoints(name, stands), read_endpoints(name, data)));
+        let data = match parts {
+            Some((Ok(before), Ok(now))) => {
+                let pools = before.pools.into_iter().chain(now.pools);
+                let pools: BTreeMap<UpstreamName, Vec<Endpoint>> = pools.collect();
+                let lines = pools.iter().map(|(name, of)| line(name, of));
+                follow(lines.collect(), stands)
+            }
+            _ => data.clone(),
+        };
+        (name.clone(), data)
+    };
+    differ.map(with_others).collect()
 }
 
 /// The object that holds this text: the standing one, or the next after it.
-fn follow(name: &str, text: String, standing: Option<&Plain>) -> Plain {
-    let intact = standing.filter(|data| read_endpoints(name, data).is_ok());
-    if let Some(data) = intact.filter(|data| data.get(ENDPOINTS) == Some(&text)) {
+fn follow(text: String, standing: Option<&Plain>) -> Plain {
+    let last = standing.and_then(|data| data.get(SEQUENCE)?.parse::<u64>().ok());
+    let same = |data: &&Plain| {
+        last.is_some()
+            && data.get(ENDPOINTS) == Some(&text)
+            && data.get(DIGEST) == Some(&digest_of(data))
+    };
+    if let Some(data) = standing.filter(same) {
         return data.clone();
     }
-    let last = standing.and_then(|data| data.get(SEQUENCE)?.parse::<u64>().ok());
     let sequence = last.unwrap_or(0).saturating_add(1);
     let mut data = Plain::from([
         (SEQUENCE.to_owned(), sequence.to_string()),

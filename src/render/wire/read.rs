@@ -7,9 +7,9 @@ use serde::de::DeserializeOwned;
 
 use crate::model::names::{DnsName, UpstreamName, shown};
 use crate::model::{Endpoint, PrivatePem};
-use crate::render::bundle::{Bundle, Content, FORMAT, FileName, Order, Pool, RenderedRange, Table};
+use crate::render::bundle::{Bundle, Content, FORMAT, Order, Pool, RenderedRange, Table};
 
-use super::endpoints::read_endpoints;
+use super::endpoints::{EndpointsPart, read_endpoints};
 use super::index::{Entry, Index};
 use super::parts::{External, FILES, FilePart, Kind, POOLS, PoolPart};
 use super::{Plain, Publication, Shard, is_intact};
@@ -72,106 +72,58 @@ fn is_file_name(path: &str) -> bool {
     path.split('/').all(is_name)
 }
 
-/// The bundle that these objects stand for. Shards and endpoints that the index does not name, and
-/// endpoints of upstreams that the bundle lacks, are passed over: they belong to another publication.
-pub fn decode(publication: &Publication) -> Result<Bundle, WireError> {
-    let Publication { name, .. } = publication;
-    let index = Index::read(name, &publication.index)?;
-    let missing = |object: &str| WireError::Missing {
-        object: object.to_owned(),
-        named_by: name.clone(),
-    };
-    let mut reader = Reader::default();
-    for entry in &index.shards {
-        let shard = publication.shards.get(&entry.name);
-        let shard = shard.ok_or_else(|| missing(&entry.name))?;
-        verify(entry, shard)?;
-        reader.read(&entry.name, shard)?;
-    }
-    let mut endpoints = BTreeMap::new();
-    for object in &index.endpoints {
-        let data: &Plain = publication
-            .endpoints
-            .get(object)
-            .ok_or_else(|| missing(object))?;
-        endpoints.extend(read_endpoints(object, data)?.pools);
-    }
-    let bundle = reader.finish(name, &index, endpoints)?;
-    let found = bundle.revision();
-    match found.as_str() == index.revision {
-        true => Ok(bundle),
-        false => Err(WireError::Altered {
-            object: name.clone(),
-            found: format!("shards of revision {found}"),
-            allowed: format!("those of revision {}", shown(&index.revision)),
-        }),
-    }
+/// A shard that holds what its name says, taken apart. Whoever reads one publication after the other keeps
+/// it, since most shards of the next are the same.
+pub struct ReadShard {
+    kind: &'static str,
+    bytes: usize,
+    files: Vec<ReadFile>,
+    pools: Vec<PoolPart>,
 }
 
-/// A shard's content is what its name says.
-fn verify(entry: &Entry, shard: &Shard) -> Result<(), WireError> {
-    let altered = |found: String, allowed: String| WireError::Altered {
-        object: entry.name.clone(),
-        found,
-        allowed,
-    };
-    if shard.kind() != entry.kind {
-        let (found, allowed) = (shard.kind(), shown(&entry.kind));
-        return Err(altered(format!("the data of a {found}"), allowed));
-    }
-    let bytes = shard.bytes();
-    if bytes != entry.bytes {
-        return Err(altered(
-            format!("{bytes} octets"),
-            format!("{} octets", entry.bytes),
-        ));
-    }
-    match is_intact(&entry.name, shard) {
-        true => Ok(()),
-        false => Err(altered(
-            format!("content of digest {}", shard.digest()),
-            "what has the digest at the end of its name".to_owned(),
-        )),
-    }
-}
-
-/// What has been read so far.
-#[derive(Default)]
-struct Reader {
-    files: BTreeMap<FileName, File>,
-    pools: BTreeMap<UpstreamName, PoolPart>,
-    origins: Vec<RenderedRange>,
-}
-
-/// A file whose parts are being joined; it may hold a key, so it has no debug output.
-struct File {
-    kind: Kind,
+/// A file, or a part of one. It may hold a key, so it has no debug output.
+struct ReadFile {
+    part: FilePart,
     text: String,
     /// Line breaks in it.
     lines: usize,
 }
 
-impl Reader {
-    fn read(&mut self, object: &str, shard: &Shard) -> Result<(), WireError> {
-        for part in parts::<FilePart>(object, shard, FILES)? {
-            self.read_file(object, shard, part)?;
+impl ReadShard {
+    /// Reads the object of this name.
+    pub fn of(object: &str, shard: &Shard) -> Result<Self, WireError> {
+        if !is_intact(object, shard) {
+            return Err(WireError::Altered {
+                object: object.to_owned(),
+                found: format!("content of digest {}", shard.digest()),
+                allowed: "what has the digest at the end of its name".to_owned(),
+            });
         }
-        for part in parts::<PoolPart>(object, shard, POOLS)? {
-            if !is_name(part.upstream.as_str()) {
-                let found = format!("names the upstream {}", shown(part.upstream.as_str()));
-                return Err(unreadable(
-                    object,
-                    POOLS,
-                    found,
-                    "letters, digits, '.', '_' and '-'",
-                ));
-            }
-            self.pools.insert(part.upstream.clone(), part);
+        let files = parts::<FilePart>(object, shard, FILES)?.into_iter();
+        let pools = parts::<PoolPart>(object, shard, POOLS)?;
+        if let Some(part) = pools.iter().find(|part| !is_name(part.upstream.as_str())) {
+            let found = format!("names the upstream {}", shown(part.upstream.as_str()));
+            let allowed = "letters, digits, '.', '_' and '-'";
+            return Err(unreadable(object, POOLS, found, allowed));
         }
-        Ok(())
+        Ok(Self {
+            kind: shard.kind(),
+            bytes: shard.bytes(),
+            files: files
+                .map(|part| ReadFile::of(object, shard, part))
+                .collect::<Result<_, _>>()?,
+            pools,
+        })
     }
 
-    fn read_file(&mut self, object: &str, shard: &Shard, part: FilePart) -> Result<(), WireError> {
+    /// Whether it is what an index names.
+    fn verify(&self, entry: &Entry) -> Result<(), WireError> {
+        verify(entry, self.kind, self.bytes)
+    }
+}
+
+impl ReadFile {
+    fn of(object: &str, shard: &Shard, part: FilePart) -> Result<Self, WireError> {
         if !is_file_name(&part.file) {
             let found = format!("names the file {}", shown(&part.file));
             let allowed = "a path below the bundle's directory";
@@ -187,21 +139,121 @@ impl Reader {
         let text = text.ok_or_else(|| {
             unreadable(object, &part.key, "is missing", "every part has its text")
         })?;
-        let file = self.files.entry(part.file.clone()).or_insert(File {
-            kind: part.content,
-            text: String::new(),
-            lines: 0,
-        });
-        if file.kind != part.content {
-            let found = format!("has {} as {:?}", shown(&part.file), part.content);
-            return Err(unreadable(object, FILES, found, format!("{:?}", file.kind)));
+        Ok(Self {
+            part,
+            text: text.to_owned(),
+            lines: text.matches('\n').count(),
+        })
+    }
+}
+
+/// The bundle that these objects stand for. Shards and endpoints that the index does not name, and
+/// endpoints of upstreams that the bundle lacks, are passed over: they belong to another publication.
+pub fn decode(publication: &Publication) -> Result<Bundle, WireError> {
+    let Publication { name, .. } = publication;
+    let index = Index::read(name, &publication.index)?;
+    let mut shards = BTreeMap::new();
+    for entry in &index.shards {
+        if let Some(shard) = publication.shards.get(&entry.name) {
+            verify(entry, shard.kind(), shard.bytes())?;
+            shards.insert(entry.name.clone(), ReadShard::of(&entry.name, shard)?);
         }
-        let before = file.lines;
-        file.text.push_str(text);
-        file.lines += text.matches('\n').count();
-        let ranges = part.origins.iter();
-        self.origins
-            .extend(ranges.filter_map(|range| range.range(&part.file, before)));
+    }
+    let read = |(name, data): (&String, &Plain)| (name.clone(), read_endpoints(name, data));
+    let endpoints = publication.endpoints.iter().map(read).collect();
+    join(name, &publication.index, &shards, &endpoints)
+}
+
+/// The same, of parts that have been read.
+pub fn join(
+    name: &str,
+    index: &Plain,
+    shards: &BTreeMap<String, ReadShard>,
+    endpoints: &BTreeMap<String, Result<EndpointsPart, WireError>>,
+) -> Result<Bundle, WireError> {
+    let index = Index::read(name, index)?;
+    let missing = |object: &str| WireError::Missing {
+        object: object.to_owned(),
+        named_by: name.to_owned(),
+    };
+    let mut joined = Joined::default();
+    for entry in &index.shards {
+        let shard = shards.get(&entry.name);
+        let shard = shard.ok_or_else(|| missing(&entry.name))?;
+        shard.verify(entry)?;
+        joined.add(&entry.name, shard)?;
+    }
+    let mut pools = BTreeMap::new();
+    for object in &index.endpoints {
+        let part = endpoints.get(object).ok_or_else(|| missing(object))?;
+        let part = part.as_ref().map_err(WireError::clone)?;
+        pools.extend(&part.pools);
+    }
+    let bundle = joined.finish(name, &index, &pools)?;
+    let found = bundle.revision();
+    match found.as_str() == index.revision {
+        true => Ok(bundle),
+        false => Err(WireError::Altered {
+            object: name.to_owned(),
+            found: format!("shards of revision {found}"),
+            allowed: format!("those of revision {}", shown(&index.revision)),
+        }),
+    }
+}
+
+fn verify(entry: &Entry, kind: &str, bytes: usize) -> Result<(), WireError> {
+    let altered = |found: String, allowed: String| WireError::Altered {
+        object: entry.name.clone(),
+        found,
+        allowed,
+    };
+    if kind != entry.kind {
+        let found = format!("the data of a {kind}");
+        return Err(altered(found, shown(&entry.kind)));
+    }
+    if bytes != entry.bytes {
+        let (found, allowed) = (format!("{bytes} octets"), format!("{} octets", entry.bytes));
+        return Err(altered(found, allowed));
+    }
+    Ok(())
+}
+
+/// What has been joined so far.
+#[derive(Default)]
+struct Joined<'s> {
+    files: BTreeMap<&'s str, File>,
+    pools: BTreeMap<&'s UpstreamName, &'s PoolPart>,
+    origins: Vec<RenderedRange>,
+}
+
+/// A file whose parts are being joined; it may hold a key, so it has no debug output.
+struct File {
+    kind: Kind,
+    text: String,
+    /// Line breaks in it.
+    lines: usize,
+}
+
+impl<'s> Joined<'s> {
+    fn add(&mut self, object: &str, shard: &'s ReadShard) -> Result<(), WireError> {
+        for ReadFile { part, text, lines } in &shard.files {
+            let file = self.files.entry(&part.file).or_insert(File {
+                kind: part.content,
+                text: String::new(),
+                lines: 0,
+            });
+            if file.kind != part.content {
+                let found = format!("has {} as {:?}", shown(&part.file), part.content);
+                return Err(unreadable(object, FILES, found, format!("{:?}", file.kind)));
+            }
+            let ranges = part.origins.iter();
+            self.origins
+                .extend(ranges.filter_map(|range| range.range(&part.file, file.lines)));
+            file.text.push_str(text);
+            file.lines += lines;
+        }
+        self.pools
+            .extend(shard.pools.iter().map(|part| (&part.upstream, part)));
         Ok(())
     }
 
@@ -209,11 +261,11 @@ impl Reader {
         mut self,
         index_name: &str,
         index: &Index,
-        mut endpoints: BTreeMap<UpstreamName, Vec<Endpoint>>,
+        endpoints: &BTreeMap<&UpstreamName, &Vec<Endpoint>>,
     ) -> Result<Bundle, WireError> {
         let mut files = self.files.iter();
         let pools_file = files.find(|(_, file)| file.kind == Kind::Pools);
-        let pools_file = pools_file.map(|(name, _)| name.clone());
+        let pools_file = pools_file.map(|(name, _)| *name);
         let mut pools = BTreeMap::new();
         let mut before: usize = 0;
         for (name, part) in self.pools {
@@ -221,22 +273,22 @@ impl Reader {
                 object: format!("the endpoints of {name}"),
                 named_by: index_name.to_owned(),
             };
-            let endpoints = endpoints.remove(&name).ok_or_else(missing)?;
-            if let Some(file) = &pools_file {
+            let endpoints = endpoints.get(name).ok_or_else(missing)?;
+            if let Some(file) = pools_file {
                 let ranges = part.origins.iter();
                 self.origins
                     .extend(ranges.filter_map(|range| range.range(file, before)));
             }
             let pool = Pool {
-                endpoints,
-                name: external(index_name, part.external)?,
-                section: part.section,
+                endpoints: (*endpoints).clone(),
+                name: external(index_name, part.external.as_ref())?,
+                section: part.section.clone(),
             };
             before = before.saturating_add(pool.head_lines());
-            pools.insert(name, pool);
+            pools.insert(name.clone(), pool);
         }
         self.origins.sort();
-        let content = |(name, file): (FileName, File)| (name, file.content());
+        let content = |(name, file): (&str, File)| (name.to_owned(), file.content());
         Ok(Bundle {
             format: index.format,
             proxy: index.proxy,
@@ -247,7 +299,10 @@ impl Reader {
     }
 }
 
-fn external(object: &str, external: Option<External>) -> Result<Option<(DnsName, u16)>, WireError> {
+fn external(
+    object: &str,
+    external: Option<&External>,
+) -> Result<Option<(DnsName, u16)>, WireError> {
     let Some(External { name, port }) = external else {
         return Ok(None);
     };
@@ -255,11 +310,11 @@ fn external(object: &str, external: Option<External>) -> Result<Option<(DnsName,
         unreadable(
             object,
             POOLS,
-            format!("has {}: {error}", shown(&name)),
+            format!("has {}: {error}", shown(name)),
             "a DNS name",
         )
     };
-    Ok(Some((name.parse().map_err(wrong)?, port)))
+    Ok(Some((name.parse().map_err(wrong)?, *port)))
 }
 
 impl File {

@@ -37,7 +37,7 @@ fn lines(bundle: &Bundle) -> Lines {
 
 /// Whether all that was there before is there now, byte for byte; otherwise what differs.
 pub fn unchanged(before: &Outcome, after: &Outcome) -> Result<(), String> {
-    for (host, was) in &before.translation.model.hosts {
+    for (host, was) in before.translation.model.hosts.iter() {
         if after.translation.model.hosts.get(host) != Some(was) {
             return Err(format!("host {host} means something else"));
         }

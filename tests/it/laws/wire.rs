@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use vigie::model::Model;
 use vigie::render::wire::{Publication, Shard, decode, encode};
@@ -118,7 +119,7 @@ fn one_more_ingress_among_2000_rewrites_a_few_small_shards() {
     for later in LATER {
         let mut more = few.clone();
         let one = estate([later].into_iter());
-        more.hosts.extend(one.hosts);
+        Arc::make_mut(&mut more.hosts).extend(Arc::unwrap_or_clone(one.hosts));
         more.upstreams.extend(one.upstreams);
         for proxy in ProxyKind::ALL {
             let (old, new) = (

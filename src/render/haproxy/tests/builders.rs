@@ -1,5 +1,7 @@
 //! Small models.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
 
@@ -116,10 +118,12 @@ pub fn add<'a>(model: &'a mut Model, host: &str, path: PathMatch, action: Action
     };
     model.upstreams.insert(upstream_name("up"), upstream);
     let name: HostMatch = host.parse().expect("a host");
-    let host = model.hosts.entry(name.clone()).or_insert(Host {
-        certificates: Vec::new(),
-        routes: Vec::new(),
-    });
+    let host = Arc::make_mut(&mut model.hosts)
+        .entry(name.clone())
+        .or_insert(Host {
+            certificates: Vec::new(),
+            routes: Vec::new(),
+        });
     host.routes.push(Route {
         id: RouteId::new(&name.to_string(), path.kind(), &path.to_string()),
         path,
@@ -268,7 +272,7 @@ pub fn certify(model: &mut Model, host: &str, id: &str, pem: &str) -> Certificat
         origin: origin("tls"),
     };
     model.certificates.insert(id.clone(), certificate);
-    if let Some(host) = model.hosts.get_mut(&host.parse().expect("a host")) {
+    if let Some(host) = Arc::make_mut(&mut model.hosts).get_mut(&host.parse().expect("a host")) {
         host.certificates.push(id.clone());
     }
     id
