@@ -81,6 +81,7 @@ pub mod agent;
 pub mod standalone;
 pub mod server;
 pub mod moment;
+pub mod watching;
 pub mod self_signed;
 pub mod telemetry;
 pub mod cli;

@@ -10,8 +10,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, stream};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -26,6 +25,7 @@ use crate::render::wire::{
     read_endpoints,
 };
 use crate::telemetry::chain;
+use crate::watching::watching;
 
 /// Shards that are fetched at the same time.
 const AT_ONCE: usize = 16;
@@ -97,7 +97,7 @@ pub async fn follow(
     );
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), &of.namespace);
     let config = watcher::Config::default().labels(&labels);
-    let mut objects = pin!(watcher(api, config).default_backoff());
+    let mut objects = pin!(watching(api, config));
     let mut follower = Follower::new(client, of);
     let (mut pause, mut retry) = (FIRST_PAUSE, None);
     loop {

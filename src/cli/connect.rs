@@ -1,11 +1,17 @@
 //! How a command reaches a cluster.
 
+mod pace;
+
 use anyhow::Context;
 use clap::Args;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use std::path::PathBuf;
 use std::time::Duration;
+use tower::layer::layer_fn;
+
+use pace::PacedWatches;
 
 /// A connection on which nothing comes for so long is dead, and what it was for is begun anew. Watches hear
 /// something every minute; without this, a list whose answer is lost on the way would be awaited for ever.
@@ -60,5 +66,7 @@ pub fn machine(flag: &str) -> anyhow::Result<String> {
 }
 
 pub fn client(config: Config) -> anyhow::Result<Client> {
-    Client::try_from(config).context("cannot make a client for the cluster")
+    let builder = ClientBuilder::try_from(config);
+    let builder = builder.context("cannot make a client for the cluster")?;
+    Ok(builder.with_layer(&layer_fn(PacedWatches::new)).build())
 }

@@ -1,6 +1,6 @@
 //! One process of an installation leads: the one that holds a Lease. As client-go does it: read,
-//! decide, and replace what was read, so that of two who try at the same moment one is refused; and
-//! whether the holder is gone is judged by our own clock, from the moment that its last renewal was
+//! decide, and replace what was read, so that of two who try at the same moment one is refused (whoever
+//! holds it replaces what was written last, and reads only where that is refused); and whether the holder is gone is judged by our own clock, from the moment that its last renewal was
 //! seen.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::telemetry::chain;
 
@@ -21,7 +21,7 @@ const DURATION: Duration = Duration::from_secs(6);
 const DEADLINE: Duration = Duration::from_secs(4);
 /// Between two looks at it.
 const RETRY: Duration = Duration::from_secs(1);
-/// Between two renewals.
+/// From the beginning of a renewal to that of the next.
 const RENEW: Duration = Duration::from_secs(2);
 
 pub struct Election {
@@ -31,6 +31,8 @@ pub struct Election {
     identity: String,
     /// The state of the Lease that was seen last, and when it was first seen.
     seen: Option<(Mark, Instant)>,
+    /// What was written last, while nothing is known of anything newer.
+    held: Option<Lease>,
 }
 
 /// How long this process may go on writing without asking anybody: whoever slept through its Lease does
@@ -48,6 +50,19 @@ enum LeaseError {
     Slow,
 }
 
+impl LeaseError {
+    /// The API server's status code, where it answered.
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Api(error) => match error.as_ref() {
+                kube::Error::Api(status) => Some(status.code),
+                _ => None,
+            },
+            Self::Slow => None,
+        }
+    }
+}
+
 impl Election {
     pub fn new(client: Client, namespace: &str, name: String, identity: String) -> Self {
         Self {
@@ -56,6 +71,7 @@ impl Election {
             name,
             identity,
             seen: None,
+            held: None,
         }
     }
 
@@ -86,19 +102,24 @@ impl Election {
                 true => (renewed + DEADLINE).saturating_duration_since(begun),
                 false => DEADLINE,
             };
-            let holds = match timeout(patience, self.try_once()).await {
-                Ok(holds) => holds,
+            let held = match timeout(patience, self.try_once()).await {
+                Ok(held) => held,
                 Err(_) => Err(LeaseError::Slow),
             };
-            let now_leads = match holds {
-                Ok(holds) => {
-                    renewed = begun;
-                    term.send_replace(holds.then(|| begun + DEADLINE));
-                    holds
+            let (now_leads, next) = match held {
+                Ok(Some(since)) => {
+                    renewed = since;
+                    term.send_replace(Some(since + DEADLINE));
+                    (true, since + RENEW)
+                }
+                Ok(None) => {
+                    term.send_replace(None);
+                    (false, Instant::now() + RETRY)
                 }
                 Err(error) => {
                     tracing::warn!(error = %chain(&error), "the Lease cannot be read or written");
-                    leading && renewed.elapsed() < DEADLINE
+                    let still = leading && renewed.elapsed() < DEADLINE;
+                    (still, Instant::now() + RETRY)
                 }
             };
             leads.send_if_modified(|leads| {
@@ -110,64 +131,99 @@ impl Election {
                 let identity = &self.identity;
                 tracing::info!(identity, leads = now_leads, "leadership");
             }
-            let pause = if now_leads && renewed == begun {
-                RENEW
-            } else {
-                RETRY
-            };
-            sleep(pause).await;
+            sleep_until(next).await;
         }
     }
 
-    /// Renews or takes the Lease where it may; says whether it is ours.
-    async fn try_once(&mut self) -> Result<bool, LeaseError> {
+    /// Renews or takes the Lease where it may; says since when it is ours, where it is.
+    async fn try_once(&mut self) -> Result<Option<Instant>, LeaseError> {
+        // Nobody else writes it meanwhile; to read it first would take twice as long.
+        if let Some(held) = self.held.take() {
+            match self.renew(held).await {
+                // Somebody has written or deleted it all the same.
+                Err(error) if matches!(error.code(), Some(404 | 409)) => {}
+                renewed => return renewed.map(Some),
+            }
+        }
         let Some(lease) = self.api.get_opt(&self.name).await.map_err(Box::new)? else {
-            let fresh = self.ours(
-                ObjectMeta {
-                    name: Some(self.name.clone()),
-                    namespace: Some(self.namespace.clone()),
-                    ..ObjectMeta::default()
-                },
-                None,
-                None,
-            );
-            let made = self.api.create(&PostParams::default(), &fresh).await;
-            return self.outcome(made);
+            return self.create().await;
         };
-        let spec = lease.spec.clone().unwrap_or_default();
-        let holder = spec
-            .holder_identity
-            .clone()
-            .filter(|holder| !holder.is_empty());
-        let mark = (holder.clone(), spec.renew_time.as_ref().map(|time| time.0));
+        let holder = lease.spec.as_ref();
+        let holder = holder.and_then(|spec| spec.holder_identity.clone());
+        let holder = holder.filter(|holder| !holder.is_empty());
+        if holder.as_deref() == Some(&self.identity) {
+            return self.renew(lease).await.map(Some);
+        }
+        if holder.is_some() && self.runs(&lease, holder) {
+            return Ok(None);
+        }
+        self.take(lease).await
+    }
+
+    /// Whether a Lease is one that another may still renew.
+    fn runs(&mut self, lease: &Lease, holder: Option<String>) -> bool {
+        let renewed = lease
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.renew_time.as_ref());
+        let mark = (holder, renewed.map(|time| time.0));
         let now = Instant::now();
         let seen = match &self.seen {
             Some((known, seen)) if *known == mark => *seen,
             _ => now,
         };
         self.seen = Some((mark, seen));
-        let is_ours = holder.as_deref() == Some(&self.identity);
-        if !is_ours && holder.is_some() && now < seen + DURATION {
-            return Ok(false);
-        }
-        let transitions = match is_ours {
-            true => spec.lease_transitions,
-            false => Some(spec.lease_transitions.unwrap_or(0).saturating_add(1)),
+        now < seen + DURATION
+    }
+
+    async fn create(&mut self) -> Result<Option<Instant>, LeaseError> {
+        let metadata = ObjectMeta {
+            name: Some(self.name.clone()),
+            namespace: Some(self.namespace.clone()),
+            ..ObjectMeta::default()
         };
-        let acquired = spec.acquire_time.filter(|_| is_ours);
-        let renewed = self.ours(lease.metadata, acquired, transitions);
+        let fresh = self.ours(metadata, None, None);
+        let since = Instant::now();
+        let made = self.api.create(&PostParams::default(), &fresh).await;
+        self.taken(since, made)
+    }
+
+    /// Takes what nobody holds any more.
+    async fn take(&mut self, lease: Lease) -> Result<Option<Instant>, LeaseError> {
+        let before = lease.spec.and_then(|spec| spec.lease_transitions);
+        let transitions = Some(before.unwrap_or(0).saturating_add(1));
+        let ours = self.ours(lease.metadata, None, transitions);
+        let since = Instant::now();
         let by = PostParams::default();
-        let written = self.api.replace(&self.name, &by, &renewed).await;
-        self.outcome(written)
+        let written = self.api.replace(&self.name, &by, &ours).await;
+        self.taken(since, written)
     }
 
     /// Whoever comes second is told so by a conflict.
-    fn outcome(&self, written: kube::Result<Lease>) -> Result<bool, LeaseError> {
+    fn taken(
+        &mut self,
+        since: Instant,
+        written: kube::Result<Lease>,
+    ) -> Result<Option<Instant>, LeaseError> {
         match written {
-            Ok(_) => Ok(true),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+            Ok(held) => {
+                self.held = Some(held);
+                Ok(Some(since))
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(None),
             Err(error) => Err(Box::new(error).into()),
         }
+    }
+
+    /// Renews what is ours. A conflict alone takes nothing away: what stands is read again.
+    async fn renew(&mut self, lease: Lease) -> Result<Instant, LeaseError> {
+        let spec = lease.spec.unwrap_or_default();
+        let ours = self.ours(lease.metadata, spec.acquire_time, spec.lease_transitions);
+        let since = Instant::now();
+        let by = PostParams::default();
+        let written = self.api.replace(&self.name, &by, &ours).await;
+        self.held = Some(written.map_err(Box::new)?);
+        Ok(since)
     }
 
     fn ours(

@@ -12,8 +12,7 @@ use futures_util::StreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -24,6 +23,7 @@ use crate::api::{INSTANCE_LABEL, PART_LABEL};
 use crate::render::bundle::ProxyKind;
 use crate::render::capabilities::Capabilities;
 use crate::render::wire::Installation;
+use crate::watching::watching;
 
 const LEASE: Duration = Duration::from_secs(LEASE_SECONDS);
 
@@ -96,9 +96,9 @@ pub async fn follow(
     let reports: Api<ConfigMap> = Api::namespaced(client.clone(), &namespace);
     let leases: Api<Lease> = Api::namespaced(client.clone(), &namespace);
     let pods: Api<PartialObjectMeta<Pod>> = Api::namespaced(client, &namespace);
-    let mut reports = pin!(watcher(reports, config.clone()).default_backoff());
-    let mut leases = pin!(watcher(leases, config).default_backoff());
-    let mut pods = pin!(watcher(pods, watcher::Config::default()).default_backoff());
+    let mut reports = pin!(watching(reports, config.clone()));
+    let mut leases = pin!(watching(leases, config));
+    let mut pods = pin!(watching(pods, watcher::Config::default()));
     let mut seen = Seen::default();
     loop {
         let now = Instant::now();

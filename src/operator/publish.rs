@@ -12,7 +12,7 @@ use futures_util::{StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Resource;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -26,6 +26,7 @@ use crate::render::wire::{
 };
 
 use crate::telemetry::chain;
+use crate::watching::watching;
 
 use super::proxies::Proxies;
 use super::standing::{Kind, Standing, Stands};
@@ -149,7 +150,7 @@ impl Publisher {
         K: Clone + DeserializeOwned + Debug + Send + 'static,
     {
         let config = watcher::Config::default().labels(labels);
-        watcher(self.writer.api::<K>(), config).default_backoff()
+        watching(self.writer.api::<K>(), config)
     }
 
     fn take<K: Stands>(&mut self, event: watcher::Result<watcher::Event<K>>) -> bool {

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client, ResourceExt};
 use tokio::sync::watch;
 
 use crate::snapshot::{ObjectName, Snapshot};
 use crate::telemetry::chain;
+use crate::watching::watching;
 
 /// None before the first list.
 pub type Scope = Option<Arc<BTreeSet<String>>>;
@@ -22,7 +22,7 @@ pub type Scope = Option<Arc<BTreeSet<String>>>;
 pub async fn follow(client: Client, selector: String, scope: watch::Sender<Scope>) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client);
     let config = watcher::Config::default().labels(&selector);
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watching(api, config));
     let mut names = BTreeSet::new();
     let mut listing = BTreeSet::new();
     loop {

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
@@ -17,6 +16,7 @@ use crate::snapshot::ObjectName;
 use crate::source::stand_in::{object_name, service_and_port};
 use crate::telemetry::chain;
 use crate::translate::{Options, PathSemantics, network};
+use crate::watching::watching;
 
 /// What the ConfigMap says; None before it is known whether there is one.
 pub type Given = Option<Arc<BTreeMap<String, String>>>;
@@ -126,7 +126,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 pub async fn follow(client: Client, of: ObjectName, given: watch::Sender<Given>) {
     let api: Api<ConfigMap> = Api::namespaced(client, &of.namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={}", of.name));
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watching(api, config));
     let mut listed = None;
     loop {
         let event = tokio::select! {

@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::report::LEASE_SECONDS;
 use crate::operator::Outcome;
@@ -33,6 +33,8 @@ use queue::{Done, Next, Queue, Told};
 pub use report::{Fate, StatusReport, Verb};
 use work::{View, Work};
 
+/// What one write may take: longer than an admission that is slow, and not for ever.
+const PATIENCE: Duration = Duration::from_secs(15);
 /// Between two passes while things change.
 const PASS: Duration = Duration::from_millis(50);
 /// Between two passes where time alone decides something.
@@ -222,11 +224,11 @@ impl Writer {
             let (client, settings) = (self.client.clone(), self.settings.clone());
             match next {
                 Next::Write(job) => self.tasks.spawn(async move {
-                    let result = write::write(client, &settings, &job).await;
+                    let result = answered(write::write(client, &settings, &job)).await;
                     Done::Written { job, result }
                 }),
                 Next::Tell(turn) => self.tasks.spawn(async move {
-                    let result = write::tell(client, &settings, &turn).await;
+                    let result = answered(write::tell(client, &settings, &turn)).await;
                     Done::Told(result)
                 }),
             };
@@ -259,6 +261,15 @@ impl Writer {
             differs
         });
     }
+}
+
+/// An answer that does not come keeps nobody else waiting.
+async fn answered(write: impl Future<Output = kube::Result<()>>) -> kube::Result<()> {
+    let slow = |_| {
+        let words = format!("no answer within {} s", PATIENCE.as_secs());
+        Err(kube::Error::Service(words.into()))
+    };
+    timeout(PATIENCE, write).await.unwrap_or_else(slow)
 }
 
 /// Waits for any input; false where a sender has gone.

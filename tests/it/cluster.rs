@@ -12,6 +12,7 @@ mod account;
 mod ask;
 mod audit;
 mod backend;
+pub mod between;
 mod control_plane;
 mod keys;
 mod network;

@@ -12,11 +12,15 @@ mod installation;
 mod killed;
 mod neighbours;
 mod outage;
+mod refused;
 mod replicas;
 mod restored;
 mod scope;
 mod shop;
+mod slow;
 mod told;
+mod unreadable;
+mod watched;
 
 use serde_json::{Value, json};
 
@@ -80,6 +84,16 @@ async fn nothing_is_lost(loads: Vec<Load>) {
 /// An installation that serves one host by one backend, on both proxies.
 async fn served(cluster: &Cluster, backend: &str) -> (Installation, Controller, Vec<Proxy>) {
     let installation = Installation::new(cluster).await;
+    let (controller, proxies) = served_by(cluster, &installation, backend).await;
+    (installation, controller, proxies)
+}
+
+/// The same for an installation that is there.
+async fn served_by(
+    cluster: &Cluster,
+    installation: &Installation,
+    backend: &str,
+) -> (Controller, Vec<Proxy>) {
     let controller = installation.controller(cluster, "one", "");
     let mut proxies = Vec::new();
     for kind in ["nginx", "haproxy"] {
@@ -92,7 +106,7 @@ async fn served(cluster: &Cluster, backend: &str) -> (Installation, Controller, 
     controller
         .until_metric(current, "2", |count| count == 2.0)
         .await;
-    (installation, controller, proxies)
+    (controller, proxies)
 }
 
 impl Proxy {

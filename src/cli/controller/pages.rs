@@ -14,6 +14,9 @@ use crate::server::{Pages, Task, TaskState};
 use crate::source::cluster::{Watch, WatchName, WatchState};
 use crate::telemetry::{Metrics, whole};
 
+/// Objects that are named where some cannot be read.
+const UNREADABLE: usize = 5;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfWatch {
     watch: String,
@@ -137,11 +140,11 @@ fn tasks(view: &View) -> Vec<Task> {
         name: format!("watch {name}"),
         state: match (&watch.state, watch.required && !watch.listed) {
             (_, true) => TaskState::Pending,
-            (WatchState::Synced, _) => TaskState::Done,
+            (WatchState::Synced, _) if watch.unreadable.is_empty() => TaskState::Done,
             _ => TaskState::Degraded,
         },
         detail: match &watch.state {
-            WatchState::Synced => String::new(),
+            WatchState::Synced => unreadable(watch),
             other => other.to_string(),
         },
     };
@@ -180,6 +183,20 @@ fn tasks(view: &View) -> Vec<Task> {
         });
     }
     tasks
+}
+
+/// Names the first objects that cannot be read; nothing else tells of them.
+fn unreadable(watch: &Watch) -> String {
+    let count = watch.unreadable.len();
+    let first = watch.unreadable.iter().take(UNREADABLE);
+    let first: Vec<String> = first
+        .map(|(name, why)| format!("{name} cannot be read: {why}"))
+        .collect();
+    let more = match count - first.len() {
+        0 => String::new(),
+        more => format!("; and {more} more"),
+    };
+    first.join("; ") + &more
 }
 
 /// What will not fit any more before long.

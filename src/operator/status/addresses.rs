@@ -10,13 +10,13 @@ use std::str::FromStr;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Service};
 use k8s_openapi::api::networking::v1::IngressLoadBalancerIngress;
-use kube::runtime::WatchStreamExt;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use tokio::sync::watch;
 
 use crate::snapshot::ObjectName;
 use crate::telemetry::chain;
+use crate::watching::watching;
 
 /// Where clients reach the proxies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,7 +95,7 @@ async fn follow<K>(
     let name = |object: &K| object.meta().name.clone().unwrap_or_default();
     let mut known: BTreeMap<String, Vec<Address>> = BTreeMap::new();
     let mut listed = BTreeMap::new();
-    let mut stream = pin!(watcher(api, config).default_backoff());
+    let mut stream = pin!(watching(api, config));
     loop {
         let event = tokio::select! {
             () = sender.closed() => return,

@@ -19,7 +19,7 @@ const LONGEST: usize = 1000;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Turn {
     regarding: ObjectReference,
-    is_good: bool,
+    pub is_good: bool,
     reason: String,
     note: String,
 }

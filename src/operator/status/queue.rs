@@ -80,6 +80,8 @@ struct Track {
     in_flight: bool,
     /// What was written last, and on top of which version: until another one is seen, that stands.
     written: Option<(Option<String>, Write)>,
+    /// The turn that was told last, and on top of which version.
+    told: Option<(Option<String>, Turn)>,
     failures: u32,
     not_before: Option<Instant>,
     /// Since when its figures are old.
@@ -113,6 +115,7 @@ impl Track {
         Self {
             in_flight: false,
             written: None,
+            told: None,
             failures: 0,
             not_before: None,
             stale_since: None,
@@ -128,6 +131,13 @@ impl Track {
     fn was_written(&self, job: &Job) -> bool {
         let written = self.written.as_ref();
         self.is_on(&job.base) && written.is_some_and(|(_, write)| is_same(write, &job.write))
+    }
+
+    /// Whether that was told already, of a status that the watch has not shown yet.
+    fn has_told(&self, job: &Job) -> bool {
+        let told = self.told.as_ref().filter(|(on, _)| *on == job.base);
+        let same = told.zip(job.turn.as_ref());
+        same.is_some_and(|((_, told), turn)| turn.is_good == told.is_good)
     }
 
     /// When the job may begin, as far as the object itself is concerned.
@@ -193,13 +203,16 @@ impl Queue {
     pub fn put(&mut self, jobs: Vec<Job>, now: Instant) {
         self.jobs.clear();
         let mut unseen = BTreeSet::new();
-        for job in jobs {
+        for mut job in jobs {
             if let Some(track) = self.tracks.get(&job.target) {
                 if track.is_on(&job.base) {
                     unseen.insert(job.target.clone());
                 }
                 if track.in_flight || track.was_written(&job) {
                     continue;
+                }
+                if track.has_told(&job) {
+                    job.turn = None;
                 }
             }
             self.jobs.insert((job.rank, job.target.clone()), job);
@@ -350,6 +363,9 @@ impl Queue {
                 track.failures = 0;
                 track.not_before = None;
                 track.stale_since = None;
+                if let Some(turn) = &job.turn {
+                    track.told = Some((job.base.clone(), turn.clone()));
+                }
                 track.written = Some((job.base, job.write));
                 if let Some(turn) = job.turn {
                     self.turns.push_back(turn);

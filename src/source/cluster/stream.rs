@@ -2,11 +2,10 @@
 
 use std::fmt::Debug;
 use std::pin::pin;
-use std::time::Duration;
 
 use futures_util::StreamExt;
 use kube::core::Status;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -14,16 +13,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::snapshot::ObjectName;
 use crate::telemetry::chain;
+use crate::watching::{CALM, Failures, watching};
 
 use super::kept::{Read, Watched, name_of};
 use super::watches::WatchState;
-
-/// Between a failure and the next try; doubled each time.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// What did not fail for this long runs again: longer than a pause and a connection that never comes
-/// about take together. A watch that was taken up again says nothing before something changes.
-const CALM: Duration = Duration::from_secs(45);
 
 /// What a watch says, and which one it is.
 #[derive(Debug)]
@@ -55,27 +48,23 @@ pub async fn follow<K>(
 ) where
     K: Watched + Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    let mut stream = pin!(watcher(api, config));
-    let mut failures = Failures::default();
+    let mut stream = pin!(watching(api, config));
+    let mut failed = false;
     loop {
-        let mut pause = None;
         let said = match timeout(CALM, stream.next()).await {
             Ok(Some(Ok(event))) => Some(said(event)),
             Ok(Some(Err(error))) => {
-                pause = Some(failures.pause(Instant::now()));
+                failed = true;
                 state_of(&error).map(Said::Failed)
             }
             // The stream itself never ends.
             Ok(None) => return,
-            Err(_) => failures.forget().then_some(Said::Calm),
+            Err(_) => std::mem::take(&mut failed).then_some(Said::Calm),
         };
         if let Some(said) = said
             && messages.send(Message { watch, said }).await.is_err()
         {
             return;
-        }
-        if let Some(pause) = pause {
-            sleep(pause).await;
         }
     }
 }
@@ -87,29 +76,6 @@ fn said<K: Watched + Resource>(event: Event<K>) -> Said {
         Event::InitDone => Said::ListEnds,
         Event::Apply(object) => Said::Changed(object.kept()),
         Event::Delete(object) => Said::Gone(name_of(object.meta())),
-    }
-}
-
-/// How long to wait after a failure: longer each time, and short again after a while without any.
-/// That a list could begin means nothing: each try begins one.
-#[derive(Debug, Default)]
-struct Failures {
-    last: Option<(Instant, Duration)>,
-}
-
-impl Failures {
-    /// Says whether there was any.
-    fn forget(&mut self) -> bool {
-        self.last.take().is_some()
-    }
-
-    fn pause(&mut self, now: Instant) -> Duration {
-        let pause = match self.last {
-            Some((at, pause)) if now < at + CALM => (2 * pause).min(LONGEST_PAUSE),
-            _ => FIRST_PAUSE,
-        };
-        self.last = Some((now, pause));
-        pause
     }
 }
 
@@ -164,24 +130,5 @@ mod tests {
         assert_eq!(state_of(&api_error(410)), None);
         let failing = state_of(&api_error(500));
         assert!(matches!(failing, Some(WatchState::Failing(words)) if words.contains("no")));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn pauses_grow_until_it_was_calm() {
-        let start = Instant::now();
-        let mut failures = Failures::default();
-        let mut at = start;
-        let pauses: Vec<u128> = (0..9)
-            .map(|_| {
-                let pause = failures.pause(at);
-                at += pause;
-                pause.as_millis()
-            })
-            .collect();
-        assert_eq!(
-            pauses,
-            [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]
-        );
-        assert_eq!(failures.pause(at + CALM), FIRST_PAUSE);
     }
 }

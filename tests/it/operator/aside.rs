@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use vigie::api::route_health::{ConditionStatus, RouteHealth};
 
 use super::installation::{Installation, until};
-use super::{HOST, apply, ingress};
+use super::told::is;
+use super::{HOST, apply, ingress, load, nothing_is_lost, served};
 use crate::cluster::{Cluster, test};
 
 /// An nginx whose check refuses what names a host; `words` is a shell expression of `$place`.
@@ -193,5 +195,56 @@ fn a_proxy_that_takes_nothing_holds_nobody_else_back() {
         })
         .await;
         easy.until_backend(host, "shop").await;
+    });
+}
+
+/// Both proxies count no further than 65535, which our own reader of expressions does.
+const BEYOND: &str = "/(a)\\1{70000}";
+
+fn expression(name: &str, class: &str, path: &str) -> serde_json::Value {
+    let mut manifest = ingress(name, class, &format!("{name}.example"), "shop");
+    manifest["metadata"]["annotations"] = serde_json::json!({"vigie.dev/use-regex": "true"});
+    let rule = &mut manifest["spec"]["rules"][0]["http"]["paths"][0];
+    rule["path"] = path.into();
+    rule["pathType"] = "ImplementationSpecific".into();
+    manifest
+}
+
+#[test]
+fn an_object_that_both_real_proxies_refuse_is_told_with_their_words_and_hurts_nobody_else() {
+    test(async |cluster| {
+        cluster.define().await;
+        let shop = cluster.backend("shop", &[]).await;
+        cluster.service_of("shop", &[&shop]).await;
+        let (installation, controller, proxies) = served(&cluster, "shop").await;
+        let loads = load(&proxies);
+        apply(&cluster, &expression("bad", &installation.class, BEYOND)).await;
+        apply(&cluster, &expression("good", &installation.class, "/a")).await;
+        let refused = "vigie_findings{severity=\"error\",code=\"RH302\"}";
+        controller
+            .until_metric(refused, "1", |count| count == 1.0)
+            .await;
+        for proxy in &proxies {
+            proxy.until_status("http://good.example/a", 200).await;
+            proxy.until_status("http://bad.example/a", 404).await;
+        }
+        let healths: Api<RouteHealth> = cluster.api();
+        let told = |health: &RouteHealth| format!("{:?}", health.status).contains("RH302");
+        crate::cluster::until(&healths, "bad.auto", "told of", told).await;
+        controller
+            .until_metric("vigie_proxies_current", "2", |count| count == 2.0)
+            .await;
+
+        apply(&cluster, &expression("bad", &installation.class, "/b")).await;
+        for proxy in &proxies {
+            proxy.until_status("http://bad.example/b", 200).await;
+        }
+        controller
+            .until_metric(refused, "0", |count| count == 0.0)
+            .await;
+        let healthy = |health: &RouteHealth| is(health, ConditionStatus::True);
+        crate::cluster::until(&healths, "bad.auto", "healthy", healthy).await;
+        nothing_is_lost(loads).await;
+        installation.nothing_was_forbidden(&cluster);
     });
 }

@@ -8,7 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::installation::{Controller, Installation, Proxy, until};
-use super::{apply, ingress, served, until_both};
+use super::{HOST, apply, ingress, load, nothing_is_lost, served, until_both};
 use crate::change::processes;
 use crate::change::{Dice, rounds};
 use crate::cluster::{Cluster, test};
@@ -56,6 +56,55 @@ async fn kill_one(controller: &mut Controller, proxies: &mut [Proxy], dice: &mut
             }
         }
     }
+}
+
+/// Ends one at once, or what it has started, and starts it again; a proxy comes back by itself.
+async fn kill_proxy(proxy: &mut Proxy, dice: &mut Dice) {
+    if dice.below(2) == 0 {
+        proxy.agent.kill();
+        proxy.agent.ended().await;
+        proxy.again();
+        return;
+    }
+    let master = processes::below(proxy.agent.pid().expect("it runs"));
+    let master = master.first().expect("a proxy runs");
+    kill(Pid::from_raw(*master), Signal::SIGKILL).expect("it is ours");
+}
+
+#[test]
+fn a_controller_that_is_killed_costs_no_request_and_a_proxy_none_but_its_own() {
+    test(async |cluster| {
+        for name in ["shop", "more"] {
+            let backend = cluster.backend(name, &[]).await;
+            cluster.service_of(name, &[&backend]).await;
+            // It serves as long as the test.
+            std::mem::forget(backend);
+        }
+        let (installation, mut controller, mut proxies) = served(&cluster, "shop").await;
+        let mut dice = Dice::new(11);
+        for _ in 0..rounds(3) {
+            let loads = load(&proxies);
+            let mut last = None;
+            for _ in 0..1 + dice.below(4) {
+                last = change(&cluster, &installation, &mut dice).await.or(last);
+            }
+            controller.process.kill();
+            controller.process.ended().await;
+            controller.again();
+            if let Some((host, service)) = last {
+                until_both(&proxies, &host, service).await;
+            }
+            controller.until_ready().await;
+            nothing_is_lost(loads).await;
+
+            let which = dice.below(2);
+            let others = load(&proxies[1 - which..2 - which]);
+            change(&cluster, &installation, &mut dice).await;
+            kill_proxy(&mut proxies[which], &mut dice).await;
+            proxies[which].until_backend(HOST, "shop").await;
+            nothing_is_lost(others).await;
+        }
+    });
 }
 
 #[test]

@@ -174,7 +174,7 @@ fn only_ingresses_of_selected_namespaces_are_served() {
 }
 
 /// Whether it tells that of the health of its routes.
-fn is(health: &RouteHealth, verdict: ConditionStatus) -> bool {
+pub(super) fn is(health: &RouteHealth, verdict: ConditionStatus) -> bool {
     let status = health.status.as_ref();
     let conditions = status.map(|status| status.conditions.as_slice());
     let mut conditions = conditions.unwrap_or_default().iter();
