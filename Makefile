@@ -46,6 +46,7 @@ bench: proxies
 soak: fuzz
 	ROUNDS=50 cargo test --quiet --test it operator::killed
 	QUIET=300 cargo test --quiet --test it operator::told::a_steady
+	cargo test --quiet --test it operator::watched -- --ignored
 	ROUNDS=600 cargo test --quiet --test it laws
 	ROUNDS=50 cargo test --quiet --test it change::killed
 	ROUNDS=400 cargo test --quiet --test it change::walk

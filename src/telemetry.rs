@@ -22,7 +22,8 @@ pub enum LogFormat {
 /// the API server says nothing of its own: whoever asks tells what failed, once, and its warnings hold
 /// the whole of an answer that it cannot read, which may be a Secret.
 pub fn log(format: LogFormat) {
-    let default = || EnvFilter::new("warn,kube_client::client=off,vigie=info");
+    let default =
+        || EnvFilter::new("warn,kube_client::client=off,kube_runtime::watcher=off,vigie=info");
     let filter = EnvFilter::try_from_env("VIGIE_LOG").unwrap_or_else(|_| default());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

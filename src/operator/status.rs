@@ -246,18 +246,17 @@ impl Writer {
             for _ in 0..dropped {
                 report.note(Verb::Event, Fate::Dropped);
             }
-            if words.is_some() {
-                report.last_error = words;
-            }
+            report.last_error = words.or(report.last_error.take());
         });
         self.tell_waiting();
     }
 
     fn tell_waiting(&self) {
-        let waiting = self.queue.len();
+        let (waiting, fails) = (self.queue.len(), self.queue.fails());
         self.report.send_if_modified(|report| {
-            let differs = report.waiting != waiting;
+            let differs = report.waiting != waiting || (!fails && report.last_error.is_some());
             report.waiting = waiting;
+            report.last_error = report.last_error.take().filter(|_| fails);
             differs
         });
     }

@@ -182,6 +182,13 @@ fn tasks(view: &View) -> Vec<Task> {
             detail: published.error.clone().or(full).unwrap_or_default(),
         });
     }
+    if let Some(words) = view.status.borrow().last_error.clone() {
+        tasks.push(Task {
+            name: "write status".to_owned(),
+            state: TaskState::Degraded,
+            detail: words,
+        });
+    }
     tasks
 }
 

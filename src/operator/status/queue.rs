@@ -193,6 +193,11 @@ impl Queue {
         self.jobs.len() + self.turns.len()
     }
 
+    /// Whether a write has failed that is not made up for.
+    pub fn fails(&self) -> bool {
+        self.tracks.values().any(|track| track.failures > 0)
+    }
+
     /// Events that were dropped since this was asked last.
     pub fn dropped(&mut self) -> usize {
         std::mem::take(&mut self.dropped)

@@ -9,7 +9,8 @@ pub struct StatusReport {
     pub writes: BTreeMap<(Verb, Fate), u64>,
     /// Writes that wait for their turn.
     pub waiting: usize,
-    /// The last failure, in the words of the client or the API server.
+    /// The last failure, in the words of the client or the API server; None where nothing waits to be
+    /// tried again.
     pub last_error: Option<String>,
 }
 

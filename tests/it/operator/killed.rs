@@ -11,7 +11,17 @@ use super::installation::{Controller, Installation, Proxy, until};
 use super::{HOST, apply, ingress, load, nothing_is_lost, served, until_both};
 use crate::change::processes;
 use crate::change::{Dice, rounds};
-use crate::cluster::{Cluster, test};
+use crate::cluster::{Backend, Cluster, test};
+
+async fn backends(cluster: &Cluster) -> Vec<Backend> {
+    let mut backends = Vec::new();
+    for name in ["shop", "more"] {
+        let backend = cluster.backend(name, &[]).await;
+        cluster.service_of(name, &[&backend]).await;
+        backends.push(backend);
+    }
+    backends
+}
 
 /// Twelve hosts come and go; who serves one changes too. Says what is then served where.
 async fn change(
@@ -74,12 +84,7 @@ async fn kill_proxy(proxy: &mut Proxy, dice: &mut Dice) {
 #[test]
 fn a_controller_that_is_killed_costs_no_request_and_a_proxy_none_but_its_own() {
     test(async |cluster| {
-        for name in ["shop", "more"] {
-            let backend = cluster.backend(name, &[]).await;
-            cluster.service_of(name, &[&backend]).await;
-            // It serves as long as the test.
-            std::mem::forget(backend);
-        }
+        let _backends = backends(&cluster).await;
         let (installation, mut controller, mut proxies) = served(&cluster, "shop").await;
         let mut dice = Dice::new(11);
         for _ in 0..rounds(3) {
@@ -110,12 +115,7 @@ fn a_controller_that_is_killed_costs_no_request_and_a_proxy_none_but_its_own() {
 #[test]
 fn whatever_is_killed_all_is_served_in_the_end_and_nothing_else_stands() {
     test(async |cluster| {
-        let mut backends = Vec::new();
-        for name in ["shop", "more"] {
-            let backend = cluster.backend(name, &[]).await;
-            cluster.service_of(name, &[&backend]).await;
-            backends.push(backend);
-        }
+        let _backends = backends(&cluster).await;
         let (installation, mut controller, mut proxies) = served(&cluster, "shop").await;
         let mut dice = Dice::new(7);
         for _ in 0..rounds(8) {
