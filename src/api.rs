@@ -9,6 +9,8 @@
 pub mod report;
 pub mod route_health;
 
+use std::collections::BTreeMap;
+
 /// API group of everything that Vigie defines.
 pub const GROUP: &str = "vigie.dev";
 
@@ -29,6 +31,26 @@ pub const NGINX_ANNOTATION_PREFIX: &str = "nginx.ingress.kubernetes.io/";
 
 /// The annotation that named the class of an Ingress before `spec.ingressClassName` did.
 pub const LEGACY_CLASS_ANNOTATION: &str = "kubernetes.io/ingress.class";
+
+/// A digest over the annotations of an Ingress that mean something to Vigie. It is a part of what is
+/// written: another version of Vigie must come to the same.
+pub fn annotations_digest(annotations: Option<&BTreeMap<String, String>>) -> String {
+    let is_read = |name: &str| {
+        name.starts_with(ANNOTATION_PREFIX)
+            || name.starts_with(NGINX_ANNOTATION_PREFIX)
+            || name == LEGACY_CLASS_ANNOTATION
+    };
+    let mut hasher = blake3::Hasher::new();
+    let all = annotations.into_iter().flatten();
+    for text in all
+        .filter(|(name, _)| is_read(name))
+        .flat_map(|(name, value)| [name, value])
+    {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().to_hex().chars().take(16).collect()
+}
 
 /// Marks the IngressClass of the Ingresses that name none.
 pub const DEFAULT_CLASS_ANNOTATION: &str = "ingressclass.kubernetes.io/is-default-class";
@@ -53,3 +75,29 @@ pub mod part {
 /// Label that tells what an object of a publication is: `index`, `shard` or `endpoints`; a `report` is what
 /// an agent says of its proxy.
 pub const PART_LABEL: &str = "vigie.dev/part";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn digest(annotations: &[(&str, &str)]) -> String {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        annotations_digest(Some(&annotations.iter().map(owned).collect()))
+    }
+
+    #[test]
+    fn only_annotations_that_are_read_count() {
+        let none = annotations_digest(None);
+        assert_eq!(none, "af1349b9f5f9a1a6");
+        assert_eq!(digest(&[("example.com/note", "x")]), none);
+        let names = [
+            "vigie.dev/x",
+            "nginx.ingress.kubernetes.io/x",
+            "kubernetes.io/ingress.class",
+        ];
+        for name in names {
+            assert_ne!(digest(&[(name, "a")]), none);
+            assert_ne!(digest(&[(name, "a")]), digest(&[(name, "b")]));
+        }
+    }
+}

@@ -1,13 +1,15 @@
 //! What operations ask of a running process, over plain HTTP: `/healthz` (it lives), `/readyz` (it is of
-//! use, or what it waits for), `/metrics` (OpenMetrics) and, where there is one, `/debug/model`.
+//! use, or what it waits for), `/metrics` (OpenMetrics) and, where there is one, `/debug/model`, which is
+//! for peers of the same pod alone.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 
@@ -70,7 +72,7 @@ pub async fn serve(
     let failed = |source| ServerError { address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    let router = router(pages);
+    let router = router(pages).into_make_service_with_connect_info::<SocketAddr>();
     let serving = async move {
         // It has no end but that of the process.
         let _ = axum::serve(listener, router).await;
@@ -93,10 +95,25 @@ fn router(pages: Pages) -> Router {
     };
     router = router.route("/metrics", get(text));
     if let Some(model) = pages.model {
-        let json = move || async move { ([(header::CONTENT_TYPE, "application/json")], model()) };
+        let json = move |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move {
+            shown(peer.ip(), &model)
+        };
         router = router.route("/debug/model", get(json));
     }
     router
+}
+
+/// The model tells of every route of every namespace: whoever may look into the pod may see it, and not
+/// whoever can reach its port. What `kubectl port-forward` carries comes from the pod itself.
+fn shown(peer: IpAddr, model: &Ask<String>) -> Response {
+    if peer.to_canonical().is_loopback() {
+        return ([(header::CONTENT_TYPE, "application/json")], model()).into_response();
+    }
+    let words = format!(
+        "/debug/model is for peers on a loopback address, and {peer} is none; reach it with kubectl \
+         port-forward POD PORT, or with kubectl exec POD from inside\n"
+    );
+    (StatusCode::FORBIDDEN, words).into_response()
 }
 
 /// One line for each task; 503 while one is pending.
@@ -117,4 +134,21 @@ fn ready(tasks: Vec<Task>) -> impl IntoResponse {
         false => StatusCode::OK,
     };
     (status, text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_model_is_shown_to_peers_of_the_same_pod_alone() {
+        let model: Ask<String> = Arc::new(|| "{}".to_owned());
+        let status = |peer: &str| shown(peer.parse().unwrap(), &model).status();
+        for own in ["127.0.0.1", "127.0.0.9", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(status(own), StatusCode::OK, "{own}");
+        }
+        for other in ["10.0.0.1", "::ffff:10.0.0.1", "2001:db8::1", "0.0.0.0"] {
+            assert_eq!(status(other), StatusCode::FORBIDDEN, "{other}");
+        }
+    }
 }

@@ -1,8 +1,11 @@
 //! Logs and metrics of the long-running forms. Logs go to standard error, one event a line.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tracing_subscriber::EnvFilter;
@@ -72,8 +75,20 @@ pub fn whole(count: impl TryInto<i64>) -> i64 {
     count.try_into().unwrap_or(i64::MAX)
 }
 
+/// Has a counter show what is counted elsewhere, and only ever grows there.
+pub fn counted(counter: &Counter, count: u64) {
+    counter.inner().store(count, Ordering::Relaxed);
+}
+
+/// The same of a time, in seconds.
+pub fn counted_time(counter: &Counter<f64, AtomicU64>, time: Duration) {
+    let seconds = time.as_secs_f64().to_bits();
+    counter.inner().store(seconds, Ordering::Relaxed);
+}
+
 impl Metrics {
-    /// Adds metrics, each under `vigie_` and the name that is given.
+    /// Adds metrics, each under `vigie_` and the name that is given; those of counters end in `_total`
+    /// where they are printed.
     pub fn register(&self, add: impl FnOnce(&mut Registry)) {
         if let Ok(mut registry) = self.0.lock() {
             add(registry.sub_registry_with_prefix("vigie"));
@@ -88,5 +103,30 @@ impl Metrics {
             let _ = encode(&mut text, &registry);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_grows_is_told_to_be_a_counter() {
+        let (count, time) = (Counter::default(), Counter::<f64, AtomicU64>::default());
+        let metrics = Metrics::default();
+        metrics.register(|registry| {
+            registry.register("loads", "Loads", count.clone());
+            registry.register("load_seconds", "What they took", time.clone());
+        });
+        counted(&count, 7);
+        counted_time(&time, Duration::from_millis(1500));
+        let text = metrics.text();
+        for line in [
+            "# TYPE vigie_loads counter",
+            "vigie_loads_total 7",
+            "vigie_load_seconds_total 1.5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}:\n{text}");
+        }
     }
 }

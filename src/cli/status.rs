@@ -1,7 +1,7 @@
 //! `vigie status`: what an installation publishes, which proxies run it, and what is not healthy. Exit
 //! codes: 0 all is well, 1 something is not, 2 misuse.
 
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
 
 use anyhow::Context;
 use clap::Args;
@@ -11,6 +11,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use serde::de::DeserializeOwned;
 
 use super::connect::{ConnectArgs, client};
 use super::report::printable;
@@ -25,6 +26,8 @@ use crate::render::wire::{Installation, contents};
 
 /// More than that are for `kubectl get routehealth`.
 const ROWS: usize = 50;
+/// Objects that are asked for at once.
+const PAGE: u32 = 500;
 
 #[derive(Debug, Args)]
 pub struct StatusArgs {
@@ -95,6 +98,23 @@ async fn published(
     Ok(published)
 }
 
+/// All objects of a list, however many they are.
+async fn all<K>(api: &Api<K>, these: &ListParams) -> kube::Result<Vec<K>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    let mut page = these.clone().limit(PAGE);
+    let mut found = Vec::new();
+    loop {
+        let list = api.list(&page).await?;
+        found.extend(list.items);
+        match list.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => page = page.continue_token(&token),
+            None => return Ok(found),
+        }
+    }
+}
+
 /// A table of the proxies, and whether all of them run what is published.
 async fn proxies(
     client: &Client,
@@ -107,8 +127,8 @@ async fn proxies(
     let reports: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     let failed = || format!("cannot list reports in {namespace}");
-    let reports = reports.list(&these).await.with_context(failed)?;
-    let leases = leases.list(&these).await.with_context(failed)?;
+    let reports = all(&reports, &these).await.with_context(failed)?;
+    let leases = all(&leases, &these).await.with_context(failed)?;
     let mut table = new_table(["PROXY", "VERSION", "RUNS", "STATE"]);
     let mut all_run = true;
     for object in reports {
@@ -155,8 +175,8 @@ fn state(report: &Report, lease: Option<&Lease>, published: &[(ProxyKind, String
 
 /// A table of what is not healthy, in all namespaces that we may see, and whether there is none.
 async fn healths(client: &Client) -> anyhow::Result<(String, bool)> {
-    let all: Api<RouteHealth> = Api::all(client.clone());
-    let objects = match all.list(&ListParams::default()).await {
+    let healths: Api<RouteHealth> = Api::all(client.clone());
+    let objects = match all(&healths, &ListParams::default()).await {
         Ok(objects) => objects,
         Err(kube::Error::Api(status)) if status.code == 404 => {
             return Ok((

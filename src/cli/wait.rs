@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::connect::{ConnectArgs, client};
 use super::runtime::one_thread;
 use super::{FINDINGS, GOOD};
+use crate::api::annotations_digest;
 use crate::api::route_health::{Condition, ConditionStatus, RouteHealth};
 
 #[derive(Debug, Args)]
@@ -82,6 +83,8 @@ pub fn run(args: &WaitArgs) -> anyhow::Result<u8> {
 #[derive(Default)]
 struct Seen {
     generation: Option<i64>,
+    /// Of its annotations, which change without the generation.
+    annotations: String,
     uid: Option<String>,
     listed: bool,
     health: Vec<RouteHealth>,
@@ -134,6 +137,7 @@ impl Seen {
         match event {
             Ok(Event::InitApply(ingress) | Event::Apply(ingress)) => {
                 self.generation = ingress.metadata.generation;
+                self.annotations = annotations_digest(ingress.metadata.annotations.as_ref());
                 self.uid = ingress.metadata.uid;
             }
             Ok(Event::InitDone) => self.listed = true,
@@ -173,7 +177,11 @@ impl Seen {
         let of_this = self.health.iter().filter(move |of| !self.is_of_another(of));
         let statuses = of_this.filter_map(|health| health.status.as_ref());
         let current = statuses.filter(|status| {
-            self.generation.is_some() && status.target_generation == self.generation
+            // An older controller does not tell of annotations.
+            let told = status.target_annotations.as_ref();
+            self.generation.is_some()
+                && status.target_generation == self.generation
+                && told.is_none_or(|told| *told == self.annotations)
         });
         current.flat_map(|status| &status.conditions)
     }

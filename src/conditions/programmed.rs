@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::status::is_of;
 use super::{ConditionType, Proxy, Seen, Subject, Verdict};
 use crate::api::route_health::{Condition, ConditionStatus, RouteHealthStatus};
 use crate::model::diagnostics::{Code, Diagnostic, FieldPath, ObjectRef, Origin, proxies};
@@ -82,7 +83,7 @@ fn failed(finding: Diagnostic, running: Option<(usize, usize)>) -> Programmed {
     }
 }
 
-/// What was said of the same generation of the Ingress.
+/// What was said of the Ingress as it is.
 struct Before<'s> {
     was_true: bool,
     condition: Option<&'s Condition>,
@@ -90,9 +91,7 @@ struct Before<'s> {
 
 impl<'s> Before<'s> {
     fn of(standing: Option<&'s RouteHealthStatus>, subject: &Subject<'_>) -> Self {
-        let same = |status: &&RouteHealthStatus| {
-            status.target_generation == subject.ingress.metadata.generation
-        };
+        let same = |status: &&RouteHealthStatus| is_of(status, Some(subject.ingress));
         let name = ConditionType::Programmed.as_str();
         let conditions = standing
             .filter(same)

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use k8s_openapi::api::networking::v1::Ingress;
+
 use super::holders::Share;
 use super::programmed::{Programmed, programmed};
 use super::stages::{DECISIVE, Index, Row};
 use super::words::{count, cut, some};
 use super::writer::{Writer, clamp, fit};
 use super::{Claim, ConditionType, Verdict};
+use crate::api::annotations_digest;
 use crate::api::route_health::{
     Condition, ConditionStatus, RouteHealth, RouteHealthStatus, Summary,
 };
@@ -33,10 +36,12 @@ pub fn status(
     let total = shown.clone().count();
     let healthy = shown.clone().filter(|row| row.is_healthy()).count();
     let writer = Writer::new(index.seen.now, health);
+    let ingress = targeted(index, health, &share);
     let mut status = RouteHealthStatus {
         observed_generation: health.metadata.generation,
         target: target(health),
-        target_generation: target_generation(index, health, &share),
+        target_generation: ingress.and_then(|ingress| ingress.metadata.generation),
+        target_annotations: ingress.map(annotations),
         summary: Some(summary(&share, healthy, total, running)),
         conditions: object_conditions(&writer, name, &share, rejected.as_ref()),
         ..RouteHealthStatus::default()
@@ -65,8 +70,7 @@ fn is_others_word(index: &Index<'_>, health: &RouteHealth, share: &Share<'_>) ->
         true => claims.is_empty(),
         false => claims == [Claim::Others].into(),
     };
-    let generation = target_generation(index, health, share);
-    let current = standing.target_generation == generation
+    let current = is_of(standing, targeted(index, health, share))
         && standing.observed_generation == health.metadata.generation;
     let accepted = ConditionType::Accepted.as_str();
     let mut told = standing.conditions.iter().filter(|c| c.type_ == accepted);
@@ -160,10 +164,23 @@ fn target(health: &RouteHealth) -> String {
     cut(&target, 300)
 }
 
-fn target_generation(index: &Index<'_>, health: &RouteHealth, share: &Share<'_>) -> Option<i64> {
+/// The Ingress that it names.
+fn targeted<'a>(index: &Index<'a>, health: &RouteHealth, share: &Share<'_>) -> Option<&'a Ingress> {
     health.spec.target_ref.as_ref()?;
     let subject = index.seen.ingresses.get(*share.targets.first()?)?;
-    subject.ingress.metadata.generation
+    Some(subject.ingress)
+}
+
+fn annotations(ingress: &Ingress) -> String {
+    annotations_digest(ingress.metadata.annotations.as_ref())
+}
+
+/// Whether a status tells of an Ingress as it is now. What an older version wrote does not know its
+/// annotations.
+pub(super) fn is_of(status: &RouteHealthStatus, ingress: Option<&Ingress>) -> bool {
+    let told = status.target_annotations.as_ref();
+    status.target_generation == ingress.and_then(|ingress| ingress.metadata.generation)
+        && told.is_none_or(|told| ingress.is_some_and(|ingress| annotations(ingress) == *told))
 }
 
 fn summary(

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::api::part::REPORT;
 use crate::api::report::{LEASE_SECONDS, RefusedReport, Report};
 use crate::api::{INSTANCE_LABEL, PART_LABEL};
-use crate::render::bundle::ProxyKind;
+use crate::render::bundle::{ProxyKind, Revision};
 use crate::render::capabilities::Capabilities;
 use crate::render::wire::Installation;
 use crate::watching::watching;
@@ -59,6 +59,15 @@ impl Proxies {
     }
 }
 
+impl Proxy {
+    /// Whether it runs a revision, or has refused it: then it reads nothing of an older one any more.
+    pub fn has_seen(&self, revision: &Revision) -> bool {
+        let refused = self.refused.as_ref().map(|refused| &*refused.revision);
+        let revision = Some(revision.as_str());
+        self.revision.as_deref() == revision || refused == revision
+    }
+}
+
 /// What the watches have said, by name.
 #[derive(Debug, Default)]
 struct Seen {
@@ -69,6 +78,8 @@ struct Seen {
     /// By UID, whether it is going. None where pods cannot be watched.
     pods: Option<BTreeMap<String, bool>>,
     listing: Option<BTreeMap<String, bool>>,
+    /// What is known of pods may be old: their watch has failed since it last said something.
+    pods_fail: bool,
 }
 
 #[derive(Debug)]
@@ -121,7 +132,10 @@ pub async fn follow(
             },
             Some(event) = pods.next() => match event {
                 Ok(event) => seen.take_pod(event),
-                Err(error) => warn("pods", &error),
+                Err(error) => {
+                    seen.pods_fail = true;
+                    warn("pods", &error);
+                }
             },
         }
     }
@@ -176,6 +190,7 @@ impl Seen {
     }
 
     fn take_pod(&mut self, event: Event<PartialObjectMeta<Pod>>) {
+        self.pods_fail = matches!(event, Event::Init) && self.pods_fail;
         let going = |pod: &PartialObjectMeta<Pod>| pod.metadata.deletion_timestamp.is_some();
         match event {
             Event::Init => self.listing = Some(BTreeMap::new()),
@@ -221,12 +236,12 @@ impl Seen {
     }
 
     /// A pod that is not known is gone: it was there before its agent could report. Where pods cannot be
-    /// watched, the Lease speaks for it.
+    /// watched, or not any more, it may be a new one, and the Lease speaks for it.
     fn is_going(&self, reported: &Reported) -> bool {
         let (Some(pods), Some(uid)) = (&self.pods, &reported.pod) else {
             return false;
         };
-        pods.get(uid).is_none_or(|going| *going)
+        pods.get(uid).map_or(!self.pods_fail, |going| *going)
     }
 
     fn next_expiry(&self, now: Instant) -> Instant {
@@ -333,6 +348,24 @@ mod tests {
         assert_eq!(alive(&seen, now), ["pod-b"]);
         seen.take_pod(Event::Delete(pod("b", false)));
         assert!(alive(&seen, now).is_empty());
+    }
+
+    #[test]
+    fn a_proxy_of_a_new_pod_counts_while_pods_cannot_be_watched_any_more() {
+        let now = Instant::now();
+        let mut seen = Seen::default();
+        seen.take_pod(Event::Init);
+        seen.take_pod(Event::InitDone);
+        seen.take_report(report("new", "r1"));
+        seen.take_lease(lease("new", 1), now);
+        assert!(alive(&seen, now).is_empty(), "its pod is gone");
+        seen.pods_fail = true;
+        assert_eq!(alive(&seen, now), ["pod-new"]);
+        // Each try begins with a list that may fail again.
+        seen.take_pod(Event::Init);
+        assert_eq!(alive(&seen, now), ["pod-new"]);
+        seen.take_pod(Event::InitDone);
+        assert!(alive(&seen, now).is_empty(), "its pod is gone");
     }
 
     #[test]

@@ -36,8 +36,11 @@ use super::write::{Part, WriteError, Writer, Written};
 const AT_ONCE: usize = 16;
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long old shards stay where no proxy says that it has moved on.
+/// How long old shards stay at most where not every proxy has moved on: an agent needs nothing that no
+/// index names, but for what it is just fetching.
 const UNUSED: Duration = Duration::from_secs(60);
+/// How many objects stay that are not needed any more.
+const MOST_UNUSED: usize = 256;
 
 /// What a publisher has to do with.
 pub struct Inputs {
@@ -68,7 +71,9 @@ pub struct Publisher {
     /// The latest, with the revision that it is of.
     latest: Option<(Revision, Publication)>,
     published: watch::Sender<Published>,
-    /// When shards that nobody is known to use may go.
+    /// What no index names any more, and since when.
+    unused: BTreeMap<(Kind, String), Instant>,
+    /// When the first of it is to go, whoever may use it.
     sweep: Option<Instant>,
 }
 
@@ -82,6 +87,7 @@ impl Publisher {
             standing: Standing::default(),
             latest: None,
             published,
+            unused: BTreeMap::new(),
             sweep: None,
         };
         (publisher, receiver)
@@ -193,7 +199,6 @@ impl Publisher {
             let ahead = ahead(&publication.endpoints, &standing);
             self.write(shards.chain(of_endpoints(&ahead))).await?;
             self.write([(&publication.name, index)].into_iter()).await?;
-            self.sweep = Some(Instant::now() + UNUSED);
             tracing::info!(
                 proxy = %self.proxy, %revision, took = ?begun.elapsed(), "published"
             );
@@ -256,38 +261,37 @@ impl Publisher {
         Ok(())
     }
 
-    /// Removes what the index does not name, once every proxy runs what it does name, or where none
-    /// says anything for a while.
+    /// Removes what the index does not name: all of it once every proxy runs what it does name, or has
+    /// refused it; and what has been so for a while, whatever the proxies do. One that stays behind for
+    /// ever keeps nothing.
     async fn sweep(
         &mut self,
         publication: &Publication,
         revision: &Revision,
         proxies: &Proxies,
     ) -> Result<(), WriteError> {
-        let mut revisions = proxies.revisions(self.proxy).peekable();
-        let unused = match revisions.peek() {
-            Some(_) => revisions.all(|runs| runs == Some(revision.as_str())),
-            None => self.sweep.is_some_and(|moment| moment <= Instant::now()),
-        };
-        if !unused {
-            // Proxies that never move on keep what they might still read; whoever moves wakes us.
-            self.sweep = self.sweep.filter(|moment| *moment > Instant::now());
-            self.sweep.get_or_insert_with(|| Instant::now() + UNUSED);
-            return Ok(());
-        }
+        let now = Instant::now();
         let of_shards = publication.shards.keys().map(String::as_str);
         let of_endpoints = publication.endpoints.keys().map(String::as_str);
         let named: BTreeSet<&str> = of_shards.chain(of_endpoints).collect();
         let others = self.standing.others();
         let unnamed = others.filter(|(_, name)| !named.contains(name));
-        let unnamed: Vec<(Kind, String)> = unnamed.map(|(k, name)| (k, name.to_owned())).collect();
-        for (kind, name) in unnamed {
+        let unused = unnamed.map(|(kind, name)| {
+            let key = (kind, name.to_owned());
+            let since = self.unused.get(&key).copied().unwrap_or(now);
+            (key, since)
+        });
+        self.unused = unused.collect();
+        let mut alive = proxies.of(self.proxy).peekable();
+        let moved_on = alive.peek().is_some() && alive.all(|proxy| proxy.has_seen(revision));
+        for (kind, name) in due(&self.unused, moved_on, now) {
             match kind {
                 Kind::ConfigMap => self.remove::<ConfigMap>(&name).await?,
                 Kind::Secret => self.remove::<Secret>(&name).await?,
             }
+            self.unused.remove(&(kind, name));
         }
-        self.sweep = None;
+        self.sweep = self.unused.values().min().map(|since| *since + UNUSED);
         Ok(())
     }
 }
@@ -297,9 +301,52 @@ fn of_endpoints(objects: &BTreeMap<String, Plain>) -> impl Iterator<Item = (&Str
     objects.map(|(name, data)| (name, Part::Endpoints(data)))
 }
 
+/// What is to go now: all where every proxy has moved on, and else what is old or too much, the oldest
+/// first.
+fn due(
+    unused: &BTreeMap<(Kind, String), Instant>,
+    moved_on: bool,
+    now: Instant,
+) -> Vec<(Kind, String)> {
+    let mut oldest: Vec<(&Instant, &(Kind, String))> =
+        unused.iter().map(|(key, since)| (since, key)).collect();
+    oldest.sort();
+    let too_many = oldest.len().saturating_sub(MOST_UNUSED);
+    let due = oldest
+        .into_iter()
+        .enumerate()
+        .filter(|(place, (since, _))| moved_on || *place < too_many || **since + UNUSED <= now);
+    due.map(|(_, (_, key))| key.clone()).collect()
+}
+
 /// Ends when this process does not lead any more.
 async fn lost(leads: &mut watch::Receiver<bool>) {
     if leads.wait_for(|leads| !leads).await.is_err() {
         std::future::pending().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_index_names_goes_when_all_have_moved_on_or_when_it_is_old_or_too_much() {
+        let start = Instant::now();
+        let number = MOST_UNUSED as u64 + 2;
+        let one = |n: u64| {
+            let since = start + Duration::from_millis(n);
+            ((Kind::Secret, format!("shard-{:03}", number - n)), since)
+        };
+        let few: BTreeMap<_, _> = (0..2).map(one).collect();
+        let names = |due: Vec<(Kind, String)>| -> Vec<String> {
+            due.into_iter().map(|(_, name)| name).collect()
+        };
+        let first = |count: u64| -> Vec<String> { (0..count).map(|n| one(n).0.1).collect() };
+        assert!(due(&few, false, start).is_empty());
+        assert_eq!(names(due(&few, true, start)), first(2));
+        assert_eq!(names(due(&few, false, start + UNUSED)), first(1));
+        let many: BTreeMap<_, _> = (0..number).map(one).collect();
+        assert_eq!(names(due(&many, false, start)), first(2));
     }
 }

@@ -37,7 +37,8 @@ pub use watches::{Watch, WatchName, WatchState, Watches};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     pub namespaces: Namespaces,
-    /// Secrets that are kept whether or not an Ingress refers to them.
+    /// Secrets that are kept whether or not an Ingress refers to them; those of namespaces that are not
+    /// watched are watched by themselves.
     pub secrets: Vec<ObjectName>,
     /// Lists come as streams, which spares the API server memory; only newer ones can do it, and to
     /// an older one the watch fails for ever.
@@ -88,7 +89,7 @@ pub fn watch(client: Client, settings: Settings) -> Cluster {
 }
 
 /// The watches that settings ask for, and whether each is required.
-fn wanted(namespaces: &Namespaces) -> Vec<(WatchName, bool)> {
+fn wanted(namespaces: &Namespaces, secrets: &[ObjectName]) -> Vec<(WatchName, bool)> {
     let everywhere = *namespaces == Namespaces::All;
     let kinds = [
         // Before Secrets, whose first list is sifted by what Ingresses refer to.
@@ -107,9 +108,30 @@ fn wanted(namespaces: &Namespaces) -> Vec<(WatchName, bool)> {
     };
     let watches = kinds.into_iter().flat_map(|(kind, required)| {
         let names = places(kind).into_iter();
-        names.map(move |namespace| (WatchName { kind, namespace }, required))
+        names.map(move |namespace| {
+            let name = None;
+            let watch = WatchName {
+                kind,
+                namespace,
+                name,
+            };
+            (watch, required)
+        })
     });
-    watches.collect()
+    let elsewhere = secrets.iter().filter(|secret| match namespaces {
+        Namespaces::All => false,
+        Namespaces::Only(names) => !names.contains(&secret.namespace),
+    });
+    let single = elsewhere.map(|secret| {
+        let watch = WatchName {
+            kind: Kind::Secret,
+            namespace: Some(secret.namespace.clone()),
+            name: Some(secret.name.clone()),
+        };
+        // Without the right to it, all else is served.
+        (watch, false)
+    });
+    watches.chain(single).collect()
 }
 
 #[cfg(test)]
@@ -117,7 +139,11 @@ mod tests {
     use super::*;
 
     fn names(namespaces: &Namespaces, required: bool) -> Vec<String> {
-        let watches = wanted(namespaces).into_iter();
+        let secrets = [
+            ObjectName::new("edge", "tls"),
+            ObjectName::new("shop", "tls"),
+        ];
+        let watches = wanted(namespaces, &secrets).into_iter();
         let of_these = watches.filter(|(_, r)| *r == required);
         of_these.map(|(name, _)| name.to_string()).collect()
     }
@@ -136,11 +162,16 @@ mod tests {
     }
 
     #[test]
-    fn without_rights_everywhere_classes_are_not_required() {
+    fn without_rights_everywhere_classes_and_a_secret_elsewhere_are_not_required() {
         let shop = Namespaces::Only(["shop".to_owned(), "blog".to_owned()].into());
         assert_eq!(
             names(&shop, false),
-            ["IngressClass", "RouteHealth in blog", "RouteHealth in shop"]
+            [
+                "IngressClass",
+                "RouteHealth in blog",
+                "RouteHealth in shop",
+                "Secret tls in edge"
+            ]
         );
         assert!(names(&shop, true).contains(&"Secret in shop".to_owned()));
         assert!(!names(&shop, true).contains(&"Secret".to_owned()));

@@ -29,6 +29,12 @@ pub struct RouteHealthStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_generation: Option<i64>,
 
+    /// A digest over the annotations of that Ingress that these conditions take account of; they
+    /// change without its generation (targetRef only).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub target_annotations: Option<String>,
+
     /// The figures of the printed columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub summary: Option<Summary>,

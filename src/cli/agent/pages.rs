@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::agent::serve::{State, View};
 use crate::server::{Pages, Task, TaskState};
-use crate::telemetry::{Metrics, whole};
+use crate::telemetry::{Metrics, counted, whole};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfReason {
@@ -24,8 +25,8 @@ struct OfOutcome {
 /// What is looked up when metrics are asked for.
 #[derive(Clone, Default)]
 struct Looked {
-    reloads: Family<OfReason, Gauge>,
-    loads: Family<OfOutcome, Gauge>,
+    reloads: Family<OfReason, Counter>,
+    loads: Family<OfOutcome, Counter>,
     load_seconds: Gauge<f64, AtomicU64>,
     age_seconds: Gauge<f64, AtomicU64>,
     current: Gauge,
@@ -112,7 +113,7 @@ impl Looked {
             let of = OfReason {
                 reason: reason.clone(),
             };
-            self.reloads.get_or_create(&of).set(whole(*count));
+            counted(&self.reloads.get_or_create(&of), *count);
         }
         let outcomes = [
             ("started", counts.starts),
@@ -126,7 +127,7 @@ impl Looked {
             let of = OfOutcome {
                 outcome: outcome.to_owned(),
             };
-            self.loads.get_or_create(&of).set(whole(count));
+            counted(&self.loads.get_or_create(&of), count);
         }
         self.load_seconds.set(counts.took.as_secs_f64());
         let age = loaded.as_ref().map(|(_, since)| since.elapsed());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
@@ -12,7 +13,7 @@ use crate::operator::View;
 use crate::render::wire::{Fill, Sizes};
 use crate::server::{Pages, Task, TaskState};
 use crate::source::cluster::{Watch, WatchName, WatchState};
-use crate::telemetry::{Metrics, whole};
+use crate::telemetry::{Metrics, counted, counted_time, whole};
 
 /// Objects that are named where some cannot be read.
 const UNREADABLE: usize = 5;
@@ -53,19 +54,19 @@ struct Looked {
     unreadable: Family<OfWatch, Gauge>,
     ingresses: Gauge,
     findings: Family<OfFinding, Gauge>,
-    builds: Gauge,
+    builds: Counter,
     build_seconds: Gauge<f64, AtomicU64>,
-    loaded: Gauge,
-    loaded_seconds: Gauge<f64, AtomicU64>,
+    loaded: Counter,
+    loaded_seconds: Counter<f64, AtomicU64>,
     proxies: Family<OfProxy, Gauge>,
     current: Family<OfProxy, Gauge>,
     refusing: Family<OfProxy, Gauge>,
-    writes: Family<OfProxy, Gauge>,
-    failures: Family<OfProxy, Gauge>,
+    writes: Family<OfProxy, Counter>,
+    failures: Family<OfProxy, Counter>,
     bytes: Family<OfProxy, Gauge>,
     fills: Family<OfLimit, Gauge>,
     certificate_expiry: Gauge,
-    status_writes: Family<OfWrite, Gauge>,
+    status_writes: Family<OfWrite, Counter>,
     status_waiting: Gauge,
     setting_problems: Gauge,
 }
@@ -96,13 +97,10 @@ pub fn pages(view: View, metrics: Metrics) -> Pages {
         let help = "What the latest build took, in seconds";
         registry.register("build_seconds", help, looked.build_seconds.clone());
         let help = "How often every proxy has come to run what was built";
-        registry.register("change_to_loaded_count", help, looked.loaded.clone());
+        registry.register("change_to_loaded", help, looked.loaded.clone());
         let help = "What that took altogether, from the build on, in seconds";
-        registry.register(
-            "change_to_loaded_seconds_sum",
-            help,
-            looked.loaded_seconds.clone(),
-        );
+        let seconds = looked.loaded_seconds.clone();
+        registry.register("change_to_loaded_seconds", help, seconds);
         let help = "Proxies that are alive and report";
         registry.register("proxies", help, looked.proxies.clone());
         let help = "Of them, those that run what is published";
@@ -237,10 +235,10 @@ impl Looked {
             unreadable.set(whole(watch.unreadable.len()));
         }
         let builds = *view.builds.borrow();
-        self.builds.set(whole(builds.number));
+        counted(&self.builds, builds.number);
         self.build_seconds.set(builds.took.as_secs_f64());
-        self.loaded.set(whole(builds.loaded));
-        self.loaded_seconds.set(builds.until_loaded.as_secs_f64());
+        counted(&self.loaded, builds.loaded);
+        counted_time(&self.loaded_seconds, builds.until_loaded);
         let problems = view.setting_problems.borrow().len();
         self.setting_problems.set(whole(problems));
         self.refresh_status(view);
@@ -256,8 +254,7 @@ impl Looked {
                 what: verb.as_str().to_owned(),
                 outcome: fate.as_str().to_owned(),
             };
-            let count = whole(*count);
-            self.status_writes.get_or_create(&of).set(count);
+            counted(&self.status_writes.get_or_create(&of), *count);
         }
     }
 
@@ -308,10 +305,8 @@ impl Looked {
             self.proxies.get_or_create(&of).set(alive);
             self.current.get_or_create(&of).set(current);
             self.refusing.get_or_create(&of).set(refusing);
-            self.writes.get_or_create(&of).set(whole(published.writes));
-            self.failures
-                .get_or_create(&of)
-                .set(whole(published.failures));
+            counted(&self.writes.get_or_create(&of), published.writes);
+            counted(&self.failures.get_or_create(&of), published.failures);
             let Some(sizes) = &published.sizes else {
                 continue;
             };

@@ -377,8 +377,19 @@ fn rank(standing: Option<&RouteHealthStatus>, wanted: &RouteHealthStatus) -> Ran
     let Some(standing) = standing else {
         return Rank::NewGeneration;
     };
-    let generations =
-        |status: &RouteHealthStatus| (status.target_generation, status.observed_generation);
+    let generations = |status: &RouteHealthStatus| {
+        let RouteHealthStatus {
+            target_generation,
+            observed_generation,
+            target_annotations,
+            ..
+        } = status;
+        (
+            *target_generation,
+            *observed_generation,
+            target_annotations.clone(),
+        )
+    };
     if generations(standing) != generations(wanted) {
         return Rank::NewGeneration;
     }

@@ -79,7 +79,7 @@ impl Owner {
         watch::Receiver<Watches>,
         watch::Receiver<Arc<Statuses>>,
     ) {
-        let names = wanted(&settings.namespaces);
+        let names = wanted(&settings.namespaces, &settings.secrets);
         let unstarted = names.iter().map(|(name, _)| name.clone()).enumerate();
         let unstarted = unstarted.collect();
         let store = Store::new(names, Secrets::new(settings.secrets));
@@ -216,7 +216,14 @@ impl Owner {
             }
             Kind::Service => self.spawn(number, self.api::<Service>(name), None),
             Kind::EndpointSlice => self.spawn(number, self.api::<EndpointSlice>(name), None),
-            Kind::Secret => self.spawn(number, self.api::<Secret>(name), Some(SECRETS)),
+            Kind::Secret => {
+                let only = name
+                    .name
+                    .as_ref()
+                    .map(|name| format!("metadata.name={name}"));
+                let fields = only.as_deref().unwrap_or(SECRETS);
+                self.spawn(number, self.api::<Secret>(name), Some(fields));
+            }
             Kind::RouteHealth => {
                 let api = self.api::<DeserializeGuard<RouteHealth>>(name);
                 self.spawn(number, api, None);

@@ -35,8 +35,7 @@ struct Source {
 
 impl Source {
     fn covers(&self, name: &ObjectName) -> bool {
-        let only = self.name.namespace.as_ref();
-        only.is_none_or(|namespace| *namespace == name.namespace)
+        self.name.covers(name)
     }
 }
 
@@ -93,7 +92,7 @@ impl Store {
 
     /// Secrets to look up by themselves, each with the number of its watch; each is given once.
     pub fn look_ups(&mut self) -> Vec<(usize, ObjectName)> {
-        if !self.watches.listed(Kind::Secret) || !std::mem::take(&mut self.unasked) {
+        if !self.watches.complete_for(Kind::Secret) || !std::mem::take(&mut self.unasked) {
             return Vec::new();
         }
         let sources = &self.sources;

@@ -6,18 +6,34 @@ use std::fmt;
 use crate::model::diagnostics::Kind;
 use crate::snapshot::ObjectName;
 
-/// One watch: a kind, in one namespace or in all.
+/// One watch: a kind, in one namespace or in all, or one object alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WatchName {
     pub kind: Kind,
     pub namespace: Option<String>,
+    /// Of the only object that is watched.
+    pub name: Option<String>,
+}
+
+impl WatchName {
+    /// Whether an object of its kind is one that it tells of.
+    pub(super) fn covers(&self, object: &ObjectName) -> bool {
+        let here = self.namespace.as_ref();
+        let only = self.name.as_ref();
+        here.is_none_or(|namespace| *namespace == object.namespace)
+            && only.is_none_or(|name| *name == object.name)
+    }
 }
 
 impl fmt::Display for WatchName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        if let Some(name) = &self.name {
+            write!(f, " {name}")?;
+        }
         match &self.namespace {
-            Some(namespace) => write!(f, "{} in {namespace}", self.kind),
-            None => self.kind.fmt(f),
+            Some(namespace) => write!(f, " in {namespace}"),
+            None => Ok(()),
         }
     }
 }
@@ -88,6 +104,12 @@ impl Watches {
     pub(super) fn answered(&self) -> bool {
         let mut watches = self.0.values();
         watches.all(|watch| watch.listed || watch.state != WatchState::Waiting)
+    }
+
+    /// The same of those of a kind that are required.
+    pub(super) fn complete_for(&self, kind: Kind) -> bool {
+        let mut watches = self.0.iter().filter(|(name, _)| name.kind == kind);
+        watches.all(|(_, watch)| watch.listed || !watch.required)
     }
 
     /// Whether all watches of a kind have delivered their first lists.

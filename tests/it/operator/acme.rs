@@ -66,7 +66,7 @@ fn a_certificate_is_issued_and_renewed_by_http_01_without_a_reload() {
             .await;
         let mut before = Vec::new();
         for proxy in &proxies {
-            before.push(proxy.metric("vigie_reloads").await);
+            before.push(proxy.metric("vigie_reloads_total").await);
         }
         for subject in ["second", "third"] {
             issue(&cluster, subject).await;
@@ -76,7 +76,7 @@ fn a_certificate_is_issued_and_renewed_by_http_01_without_a_reload() {
         }
         for (proxy, before) in proxies.iter().zip(before) {
             assert_eq!(
-                proxy.metric("vigie_reloads").await,
+                proxy.metric("vigie_reloads_total").await,
                 before,
                 "{}",
                 proxy.kind

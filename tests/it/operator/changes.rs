@@ -11,7 +11,7 @@ use crate::cluster::{Backend, ask, test};
 async fn reloads(proxies: &[Proxy]) -> f64 {
     let mut all = 0.0;
     for proxy in proxies {
-        all += proxy.metric("vigie_reloads").await;
+        all += proxy.metric("vigie_reloads_total").await;
     }
     all
 }

@@ -55,6 +55,14 @@ fn the_example_is_served_by_both_proxies_with_the_rights_that_ship() {
                 |count| count == 1.0,
             )
             .await;
+        // We are no peer of its pod.
+        let model = controller.page("/debug/model").await.expect("an answer");
+        assert_eq!(model.status, 403);
+        assert!(
+            model.text().contains("kubectl port-forward"),
+            "{}",
+            model.text()
+        );
         assert!(
             application
                 .seen()

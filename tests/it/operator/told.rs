@@ -105,6 +105,45 @@ fn ingresses_show_the_addresses_that_clients_reach_us_by() {
 }
 
 #[test]
+fn an_ingress_is_waited_for_with_the_annotations_that_it_has_now() {
+    test(async |cluster| {
+        cluster.define().await;
+        let backend = cluster.backend("shop", &[]).await;
+        cluster.service_of("shop", &[&backend]).await;
+        let (installation, mut controller, _proxies) = served(&cluster, "shop").await;
+        let wait = |seconds: u8| {
+            let namespace = &cluster.namespace;
+            format!("wait ingress/shop -n {namespace} --timeout {seconds}")
+        };
+        let (code, said) = tool(&cluster, &wait(60)).await;
+        assert_eq!(code, Some(0), "{said}");
+
+        // While nobody can have looked at them, new annotations are not told to be served.
+        controller.process.kill();
+        controller.process.ended().await;
+        let mut changed = ingress("shop", &installation.class, HOST, "shop");
+        changed["metadata"]["annotations"] = json!({
+            "nginx.ingress.kubernetes.io/proxy-read-timeout": "77",
+        });
+        apply(&cluster, &changed).await;
+        let (code, said) = tool(&cluster, &wait(1)).await;
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("as it is now"), "{said}");
+        controller.again();
+        let (code, said) = tool(&cluster, &wait(60)).await;
+        assert_eq!(code, Some(0), "{said}");
+
+        // Those that mean nothing to us are not waited for.
+        controller.process.kill();
+        controller.process.ended().await;
+        changed["metadata"]["annotations"]["example.com/note"] = json!("seen");
+        apply(&cluster, &changed).await;
+        let (code, said) = tool(&cluster, &wait(1)).await;
+        assert_eq!(code, Some(0), "{said}");
+    });
+}
+
+#[test]
 fn settings_of_a_config_map_go_before_flags_and_a_wrong_one_is_named() {
     test(async |cluster| {
         let backend = cluster.backend("shop", &[]).await;

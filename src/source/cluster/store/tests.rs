@@ -28,6 +28,7 @@ impl Given {
         let name = |kind| WatchName {
             kind,
             namespace: None,
+            name: None,
         };
         let watches = KINDS.map(|kind| (name(kind), kind != Kind::RouteHealth));
         Self(Store::new(watches.into(), Secrets::default()))
