@@ -5,6 +5,7 @@ pub mod lease;
 pub mod proxies;
 pub mod publish;
 pub mod status;
+mod behind;
 mod build;
 mod certificate;
 mod memory;
@@ -26,10 +27,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::model::diagnostics::Diagnostic;
 use crate::model::{Certificate, Model};
+use crate::moment::until;
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::wire::Installation;
 use crate::render::{Capabilities, Placement};
@@ -380,10 +382,11 @@ impl Operator {
                 Ok(()) = proxies.changed() => false,
                 Ok(()) = self.given.scope.changed() => true,
                 Ok(()) = self.given.settings.changed() => self.take_settings(),
+                () = until(self.builder.wakes(Instant::now())) => false,
                 _ = minutes.tick() => built_on.is_some_and(|built_on| built_on != today()),
             };
             let known = proxies.borrow_and_update().clone();
-            let learnt = self.builder.learn(&known);
+            let learnt = self.builder.learn(&known, Instant::now());
             if (due || learnt || built_on.is_none())
                 && let Some(snapshot) = self.seen(&snapshots.borrow_and_update())
             {
@@ -393,7 +396,7 @@ impl Operator {
                 // What is built then may be what somebody is known to refuse, too; proxies that
                 // disagree for ever end it by what they report next.
                 for _ in 0..LESSONS {
-                    if !self.builder.learn(&known) {
+                    if !self.builder.learn(&known, Instant::now()) {
                         break;
                     }
                     self.build(&snapshot, today);
