@@ -83,7 +83,7 @@ pub fn render(model: &Model, capabilities: &Capabilities, placement: &Placement)
 }
 
 /// Where a certificate lies in a bundle.
-fn certificate_file(id: &CertificateId) -> FileName {
+pub fn certificate_file(id: &CertificateId) -> FileName {
     format!("certs/{id}.pem")
 }
 

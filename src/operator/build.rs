@@ -19,7 +19,7 @@ use crate::translate::{Memo, Options, Quarantine, Refused, translate_with};
 
 use super::behind::Behind;
 use super::proxies::{Proxies, Proxy};
-use super::{BuildNumber, Outcome, ProxyState};
+use super::{BuildNumber, Outcome, ProxyState, last_good};
 
 /// How many builds are remembered, to know what a proxy runs that is behind.
 const REMEMBERED: usize = 256;
@@ -107,6 +107,13 @@ impl Builder {
     /// Takes over what an earlier process has learnt of refused objects.
     pub fn remember(&mut self, quarantine: Quarantine) {
         self.options.memory.quarantine = quarantine;
+    }
+
+    /// Takes over which certificates are served already, before the first build.
+    pub fn recall(&mut self, files: &last_good::Files, snapshot: &Arc<Snapshot>) {
+        let built = self.options.memory.quarantine.applied(snapshot);
+        let default = self.options.default_certificate_secret.as_ref();
+        self.options.memory.certificates = last_good::certificates(files, &built, default);
     }
 
     /// What is worth knowing to a later one.

@@ -13,7 +13,11 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::api::INSTANCE_LABEL;
+use crate::render::wire::Installation;
 use crate::telemetry::chain;
+
+use super::anchor::{Owner, owners};
 
 /// How long a Lease holds that is not renewed.
 const DURATION: Duration = Duration::from_secs(6);
@@ -27,8 +31,9 @@ const RENEW: Duration = Duration::from_secs(2);
 pub struct Election {
     api: Api<Lease>,
     namespace: String,
-    name: String,
+    installation: Installation,
     identity: String,
+    owner: Owner,
     /// The state of the Lease that was seen last, and when it was first seen.
     seen: Option<(Mark, Instant)>,
 }
@@ -36,6 +41,29 @@ pub struct Election {
 /// How long this process may go on writing without asking anybody: whoever slept through its Lease does
 /// not know yet that another leads. None before the first renewal.
 pub type Term = Option<Instant>;
+
+/// Asked right before each write: whether this process may still make it.
+#[derive(Clone)]
+pub struct Guard(Option<watch::Receiver<Term>>);
+
+impl Guard {
+    pub fn new(term: watch::Receiver<Term>) -> Self {
+        Self(Some(term))
+    }
+
+    /// Of a process that has nobody to agree with.
+    pub fn alone() -> Self {
+        Self(None)
+    }
+
+    /// A process that was stopped for a while, as machines stop them, still takes itself for the leader.
+    pub fn holds(&self) -> bool {
+        let Some(term) = &self.0 else {
+            return true;
+        };
+        term.borrow().is_some_and(|end| Instant::now() < end)
+    }
+}
 
 /// What changes with each renewal.
 type Mark = (Option<String>, Option<Timestamp>);
@@ -49,14 +77,25 @@ enum LeaseError {
 }
 
 impl Election {
-    pub fn new(client: Client, namespace: &str, name: String, identity: String) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        installation: Installation,
+        identity: String,
+        owner: Owner,
+    ) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             namespace: namespace.to_owned(),
-            name,
+            installation,
             identity,
+            owner,
             seen: None,
         }
+    }
+
+    fn name(&self) -> String {
+        format!("{}-controller", self.installation)
     }
 
     /// Takes part until `shutdown` ends, and then gives up what it holds, so that another need not
@@ -121,10 +160,11 @@ impl Election {
 
     /// Renews or takes the Lease where it may; says whether it is ours.
     async fn try_once(&mut self) -> Result<bool, LeaseError> {
-        let Some(lease) = self.api.get_opt(&self.name).await.map_err(Box::new)? else {
+        let name = self.name();
+        let Some(lease) = self.api.get_opt(&name).await.map_err(Box::new)? else {
             let fresh = self.ours(
                 ObjectMeta {
-                    name: Some(self.name.clone()),
+                    name: Some(name),
                     namespace: Some(self.namespace.clone()),
                     ..ObjectMeta::default()
                 },
@@ -157,7 +197,7 @@ impl Election {
         let acquired = spec.acquire_time.filter(|_| is_ours);
         let renewed = self.ours(lease.metadata, acquired, transitions);
         let by = PostParams::default();
-        let written = self.api.replace(&self.name, &by, &renewed).await;
+        let written = self.api.replace(&name, &by, &renewed).await;
         self.outcome(written)
     }
 
@@ -172,10 +212,13 @@ impl Election {
 
     fn ours(
         &self,
-        metadata: ObjectMeta,
+        mut metadata: ObjectMeta,
         acquired: Option<MicroTime>,
         transitions: Option<i32>,
     ) -> Lease {
+        let labels = metadata.labels.get_or_insert_default();
+        labels.insert(INSTANCE_LABEL.to_owned(), self.installation.to_string());
+        metadata.owner_references = owners(&self.owner);
         let now = MicroTime(Timestamp::now());
         Lease {
             metadata,
@@ -192,7 +235,7 @@ impl Election {
 
     async fn release(&self) -> Result<(), LeaseError> {
         let release = async {
-            let lease = self.api.get(&self.name).await?;
+            let lease = self.api.get(&self.name()).await?;
             let spec = lease.spec.clone().unwrap_or_default();
             if spec.holder_identity.as_deref() != Some(&self.identity) {
                 return Ok(());
@@ -205,7 +248,7 @@ impl Election {
                 ..lease
             };
             self.api
-                .replace(&self.name, &PostParams::default(), &released)
+                .replace(&self.name(), &PostParams::default(), &released)
                 .await?;
             Ok(())
         };

@@ -26,6 +26,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::report::LEASE_SECONDS;
 use crate::operator::Outcome;
+use crate::operator::lease::Guard;
 use crate::source::cluster::Statuses;
 
 use addresses::Address;
@@ -80,6 +81,7 @@ pub struct Inputs {
     /// None while they are not known. See [`addresses::addresses`].
     pub addresses: watch::Receiver<Option<Vec<Address>>>,
     pub leads: watch::Receiver<bool>,
+    pub guard: Guard,
 }
 
 /// By this name the API server knows what is ours.
@@ -220,13 +222,14 @@ impl Writer {
         let now = Instant::now();
         while let Some(next) = self.queue.next(now) {
             let (client, settings) = (self.client.clone(), self.settings.clone());
+            let guard = self.inputs.guard.clone();
             match next {
                 Next::Write(job) => self.tasks.spawn(async move {
-                    let result = write::write(client, &settings, &job).await;
+                    let result = write::write(client, &settings, &guard, &job).await;
                     Done::Written { job, result }
                 }),
                 Next::Tell(turn) => self.tasks.spawn(async move {
-                    let result = write::tell(client, &settings, &turn).await;
+                    let result = write::tell(client, &settings, &guard, &turn).await;
                     Done::Told(result)
                 }),
             };

@@ -59,7 +59,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use endpoints::{EndpointsPart, ahead, read_endpoints, write as endpoints};
 pub use names::Installation;
-pub use read::{WireError, decode};
+pub use read::{WireError, decode, private_files};
 pub use sizes::{Fill, Limit, Sizes, sizes};
 
 use super::Bundle;

@@ -108,6 +108,29 @@ pub fn decode(publication: &Publication) -> Result<Bundle, WireError> {
     }
 }
 
+/// The files of a publication that only the proxy reads, by name. Nothing else of it is looked at, nor
+/// needed.
+pub fn private_files(
+    publication: &Publication,
+) -> Result<BTreeMap<FileName, PrivatePem>, WireError> {
+    let Publication { name, .. } = publication;
+    let index = Index::read(name, &publication.index)?;
+    let mut reader = Reader::default();
+    for entry in index.shards.iter().filter(|entry| entry.kind == "Secret") {
+        let missing = || WireError::Missing {
+            object: entry.name.clone(),
+            named_by: name.clone(),
+        };
+        let shard = publication.shards.get(&entry.name).ok_or_else(missing)?;
+        verify(entry, shard)?;
+        reader.read(&entry.name, shard)?;
+    }
+    let files = reader.files.into_iter();
+    Ok(files
+        .map(|(name, file)| (name, PrivatePem::new(file.text)))
+        .collect())
+}
+
 /// A shard's content is what its name says.
 fn verify(entry: &Entry, shard: &Shard) -> Result<(), WireError> {
     let altered = |found: String, allowed: String| WireError::Altered {
