@@ -5,8 +5,11 @@ pub mod lease;
 pub mod proxies;
 pub mod publish;
 pub mod status;
+mod anchor;
+mod behind;
 mod build;
 mod certificate;
+mod last_good;
 mod memory;
 mod scope;
 mod settings;
@@ -15,7 +18,6 @@ mod write;
 
 use std::collections::BTreeMap;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +28,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Client;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, block_in_place};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::model::diagnostics::Diagnostic;
 use crate::model::{Certificate, Model};
+use crate::moment::until;
 use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::wire::Installation;
 use crate::render::{Capabilities, Placement};
@@ -37,8 +40,9 @@ use crate::snapshot::{ObjectName, Snapshot};
 use crate::source::cluster::{self, Cluster, Watches};
 use crate::translate::{Options, Quarantine};
 
+use anchor::Owner;
 use build::Builder;
-use lease::{Election, Term};
+use lease::{Election, Guard};
 use proxies::Proxies;
 use publish::{Inputs, Published, Publisher};
 use status::StatusReport;
@@ -129,19 +133,6 @@ pub struct Builds {
     pub until_loaded: Duration,
 }
 
-/// The default certificate, once it is there.
-type Making = Pin<Box<dyn Future<Output = Option<Certificate>> + Send>>;
-
-fn certificate(client: Client, settings: &Settings) -> Option<Making> {
-    if settings.options.default_certificate_secret.is_some() {
-        return None;
-    }
-    let (namespace, installation) = (settings.namespace.clone(), settings.installation.clone());
-    let owner = settings.owner.clone();
-    let kept = certificate::kept(client, namespace, installation, owner, today());
-    Some(Box::pin(kept))
-}
-
 /// What takes the bundles of each kind of proxy.
 type Bundles = BTreeMap<ProxyKind, watch::Sender<Option<Arc<Bundle>>>>;
 
@@ -160,8 +151,8 @@ fn publishers(
             namespace: settings.namespace.clone(),
             installation: settings.installation.clone(),
             proxy: *kind,
-            owner: settings.owner.clone(),
-            term: leadership.term.clone(),
+            owner: leadership.owner.clone(),
+            guard: leadership.guard.clone(),
         });
         tasks.spawn(publisher.run(Inputs {
             bundles: receiver,
@@ -178,11 +169,13 @@ fn publishers(
 pub struct Operator {
     view: View,
     cluster: Cluster,
-    /// Nothing is built before it is there; None where users have named one.
-    certificate: Option<Making>,
+    /// Nothing is built before it is there.
+    certificate: watch::Receiver<Option<Certificate>>,
     builder: Builder,
     /// Where it is kept what is known of refused objects; taken when it has been read.
     memory: Option<memory::Place>,
+    /// What was served before this process began; taken with the first build.
+    served: Option<last_good::Files>,
     quarantine: watch::Sender<Quarantine>,
     bundles: Bundles,
     outcomes: watch::Sender<Option<Outcome>>,
@@ -198,10 +191,11 @@ pub struct Operator {
     tasks: JoinSet<()>,
 }
 
-/// Whether this process leads, and what decides it.
+/// Whether this process leads, what decides it, and who owns what is written then.
 struct Leadership {
     leads: watch::Receiver<bool>,
-    term: Option<watch::Receiver<Term>>,
+    guard: Guard,
+    owner: Owner,
     /// Ends the election, and waits until what was led is given up.
     election: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
     /// Without an election nothing changes; whoever listens must not take it for the end.
@@ -209,19 +203,20 @@ struct Leadership {
 }
 
 impl Leadership {
-    fn begin(client: &Client, settings: &Settings) -> Self {
+    fn begin(client: &Client, settings: &Settings, owner: &Owner) -> Self {
         let (leading, leads) = watch::channel(!settings.leader_election);
         if !settings.leader_election {
             return Self {
                 leads,
-                term: None,
+                guard: Guard::alone(),
+                owner: owner.clone(),
                 election: None,
                 alone: Some(leading),
             };
         }
-        let name = format!("{}-controller", settings.installation);
-        let (namespace, identity) = (&settings.namespace, settings.identity.clone());
-        let election = Election::new(client.clone(), namespace, name, identity);
+        let (namespace, installation) = (&settings.namespace, settings.installation.clone());
+        let (identity, owning) = (settings.identity.clone(), owner.clone());
+        let election = Election::new(client.clone(), namespace, installation, identity, owning);
         let (extend, term) = watch::channel(None);
         let (stop, stopped) = oneshot::channel::<()>();
         let stopped = async {
@@ -230,7 +225,8 @@ impl Leadership {
         let task = tokio::spawn(election.run(leading, extend, stopped));
         Self {
             leads,
-            term: Some(term),
+            guard: Guard::new(term),
+            owner: owner.clone(),
             election: Some((stop, task)),
             alone: None,
         }
@@ -278,7 +274,8 @@ impl Operator {
     pub fn start(client: Client, settings: Settings) -> Self {
         let cluster = cluster::watch(client.clone(), settings.source.clone());
         let mut tasks = JoinSet::new();
-        let leadership = Leadership::begin(&client, &settings);
+        let owner = anchor::begin(&client, &settings, &mut tasks);
+        let leadership = Leadership::begin(&client, &settings, &owner);
         let given = Given::begin(&client, &settings, &mut tasks);
         let (proxies, seen) = watch::channel(Arc::<Proxies>::default());
         let (namespace, installation) = (settings.namespace.clone(), settings.installation.clone());
@@ -303,25 +300,22 @@ impl Operator {
             statuses: cluster.statuses.clone(),
             addresses: addresses(client.clone(), settings.publish.clone()),
             leads: view.leads.clone(),
+            guard: leadership.guard.clone(),
         };
         let of_status = settings.status.clone();
         tasks.spawn(status::run(client.clone(), of_status, inputs, reporting));
         let bundles = publishers(&client, &settings, &leadership, &mut view, &mut tasks);
-        let place = memory::Place {
-            client: client.clone(),
-            namespace: settings.namespace.clone(),
-            installation: settings.installation.clone(),
-            owner: settings.owner.clone(),
-        };
-        let (quarantine, latest) = watch::channel(Quarantine::default());
-        tasks.spawn(place.clone().keep(latest, view.leads.clone()));
+        let place = memory::Place::new(&client, &settings, &owner, &leadership.guard);
+        let (quarantine, _) = watch::channel(Quarantine::default());
+        let certificate = certificate::begin(&client, &settings, &owner, &mut tasks);
         let proxies = &settings.proxies;
         Self {
             memory: Some(place),
+            served: None,
             quarantine,
             view,
             cluster,
-            certificate: certificate(client, &settings),
+            certificate,
             builder: Builder::new(settings.options.clone(), settings.placement, proxies),
             unloaded_since: None,
             flags: settings.options,
@@ -349,19 +343,28 @@ impl Operator {
         self.leadership.end().await;
     }
 
+    /// Waits for what is to be known before anything is built.
+    async fn recall(&mut self) {
+        if self.certificate.changed().await.is_ok() {
+            self.take_certificate();
+        }
+        let Some(place) = self.memory.take() else {
+            return;
+        };
+        let proxies: Vec<ProxyKind> = self.bundles.keys().copied().collect();
+        let (client, namespace) = (&place.client, &place.namespace);
+        let served = last_good::published(client, namespace, &place.installation, &proxies);
+        self.served = Some(served.await);
+        let known = place.kept().await;
+        self.quarantine.send_replace(known.clone());
+        self.builder.remember(known);
+        // Not before: what is not known yet is not to be written over.
+        let (latest, leads) = (self.quarantine.subscribe(), self.view.leads.clone());
+        self.tasks.spawn(place.keep(latest, leads));
+    }
+
     async fn work(&mut self) {
-        if let Some(certificate) = self.certificate.take() {
-            self.flags.default_certificate = certificate.await;
-            self.builder.set_options(self.flags.clone());
-        }
-        if let Some(place) = self.memory.take() {
-            let known = place.kept().await;
-            self.quarantine.send_if_modified(|latest| {
-                latest.clone_from(&known);
-                false
-            });
-            self.builder.remember(known);
-        }
+        self.recall().await;
         // None only where the task that watches has died; its panic is on standard error.
         let Some(mut snapshots) = self.cluster.snapshots().await else {
             return;
@@ -380,10 +383,12 @@ impl Operator {
                 Ok(()) = proxies.changed() => false,
                 Ok(()) = self.given.scope.changed() => true,
                 Ok(()) = self.given.settings.changed() => self.take_settings(),
+                Ok(()) = self.certificate.changed() => self.take_certificate(),
+                () = until(self.builder.wakes(Instant::now())) => false,
                 _ = minutes.tick() => built_on.is_some_and(|built_on| built_on != today()),
             };
             let known = proxies.borrow_and_update().clone();
-            let learnt = self.builder.learn(&known);
+            let learnt = self.builder.learn(&known, Instant::now());
             if (due || learnt || built_on.is_none())
                 && let Some(snapshot) = self.seen(&snapshots.borrow_and_update())
             {
@@ -393,7 +398,7 @@ impl Operator {
                 // What is built then may be what somebody is known to refuse, too; proxies that
                 // disagree for ever end it by what they report next.
                 for _ in 0..LESSONS {
-                    if !self.builder.learn(&known) {
+                    if !self.builder.learn(&known, Instant::now()) {
                         break;
                     }
                     self.build(&snapshot, today);
@@ -435,6 +440,16 @@ impl Operator {
     }
 
     /// Says whether another build is due.
+    fn take_certificate(&mut self) -> bool {
+        self.flags.default_certificate = self.certificate.borrow_and_update().clone();
+        let is_given = self.given.settings.borrow().is_some();
+        match is_given {
+            true => self.take_settings(),
+            false => self.builder.set_options(self.flags.clone()),
+        }
+    }
+
+    /// Says whether another build is due.
     fn take_settings(&mut self) -> bool {
         let Some(given) = self.given.settings.borrow_and_update().clone() else {
             return false;
@@ -449,6 +464,9 @@ impl Operator {
 
     fn build(&mut self, snapshot: &Arc<Snapshot>, today: Date) {
         let begun = std::time::Instant::now();
+        if let Some(served) = self.served.take() {
+            self.builder.recall(&served, snapshot);
+        }
         let before = self.builder.revisions();
         let bundles = block_in_place(|| self.builder.build(snapshot, today));
         tracing::debug!(took = ?begun.elapsed(), "built");

@@ -110,7 +110,7 @@ pub fn render_endpoints(
 }
 
 /// Where a certificate lies in a bundle.
-fn certificate_file(id: &CertificateId) -> FileName {
+pub fn certificate_file(id: &CertificateId) -> FileName {
     format!("certs/{id}.pem")
 }
 

@@ -36,6 +36,11 @@ pub fn self_signed(today: Date) -> Result<Certificate, SelfSignedError> {
     })
 }
 
+/// Whether two thirds of the life of one that ends then are over.
+pub fn is_due(not_after: Date, today: Date) -> bool {
+    today >= not_after.saturating_sub(jiff::Span::new().months(4))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -48,5 +53,13 @@ mod tests {
         assert!(text.contains("\n-----BEGIN PRIVATE KEY-----\n"));
         assert!(!text.contains("\n\n") && !text.contains('\r'));
         assert_eq!(made.not_after, jiff::civil::date(2027, 2, 28));
+    }
+
+    #[test]
+    fn it_is_to_be_made_anew_at_two_thirds_of_its_life() {
+        let made = self_signed(jiff::civil::date(2026, 2, 28)).unwrap();
+        let due = |month, day| is_due(made.not_after, jiff::civil::date(2026, month, day));
+        assert!(!due(2, 28) && !due(10, 27));
+        assert!(due(10, 28) && due(12, 31));
     }
 }

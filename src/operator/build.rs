@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::civil::Date;
+use tokio::time::Instant;
 
 use crate::api::report::RefusedObject;
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Origin};
@@ -16,8 +17,9 @@ use crate::render::{Placement, render, render_endpoints, unsupported};
 use crate::snapshot::{ObjectName, Snapshot};
 use crate::translate::{Memo, Options, Quarantine, Refused, new_endpoints, translate_with};
 
+use super::behind::Behind;
 use super::proxies::{Proxies, Proxy};
-use super::{BuildNumber, Outcome, ProxyState};
+use super::{BuildNumber, Outcome, ProxyState, last_good};
 
 /// How many builds are remembered, to know what a proxy runs that is behind.
 const REMEMBERED: usize = 256;
@@ -38,6 +40,7 @@ pub struct Builder {
     objects: BTreeMap<BuildNumber, Arc<Snapshot>>,
     /// The builds that proxies run, as they last said.
     running: BTreeSet<BuildNumber>,
+    behind: Behind,
     latest: Option<Latest>,
     /// Not all that the latest was built with holds any more, whatever the snapshot is.
     stale: bool,
@@ -100,6 +103,7 @@ impl Builder {
             told: Arc::default(),
             objects: BTreeMap::new(),
             running: BTreeSet::new(),
+            behind: Behind::default(),
             latest: None,
             stale: false,
         }
@@ -122,6 +126,13 @@ impl Builder {
     pub fn remember(&mut self, quarantine: Quarantine) {
         self.options.memory.quarantine = quarantine;
         self.stale = true;
+    }
+
+    /// Takes over which certificates are served already, before the first build.
+    pub fn recall(&mut self, files: &last_good::Files, snapshot: &Arc<Snapshot>) {
+        let built = self.options.memory.quarantine.applied(snapshot);
+        let default = self.options.default_certificate_secret.as_ref();
+        self.options.memory.certificates = last_good::certificates(files, &built, default);
     }
 
     /// What is worth knowing to a later one.
@@ -215,7 +226,7 @@ impl Builder {
     }
 
     /// Learns from what proxies report. Says whether another build is due.
-    pub fn learn(&mut self, proxies: &Proxies) -> bool {
+    pub fn learn(&mut self, proxies: &Proxies, now: Instant) -> bool {
         let mut due = false;
         for (kind, of_kind) in &mut self.kinds {
             if let Some(oldest) = proxies.oldest(*kind)
@@ -233,11 +244,47 @@ impl Builder {
         for proxy in &proxies.alive {
             due |= self.learn_of_refusal(proxy, proxies);
         }
-        if !due && !proxies.alive.is_empty() && self.is_run_by_all(proxies) {
+        let known = std::mem::take(&mut self.behind);
+        let behind = proxies.alive.iter().filter(|proxy| !self.is_current(proxy));
+        self.behind = known.noted(behind, now);
+        if !due && self.is_settled(proxies, now) {
             due = self.options.memory.quarantine.loaded();
         }
         self.stale |= due;
         due
+    }
+
+    /// When time alone may make another build due.
+    pub fn wakes(&self, now: Instant) -> Option<Instant> {
+        if !self.options.memory.quarantine.holds_back() {
+            return None;
+        }
+        self.behind.next(now)
+    }
+
+    fn is_current(&self, proxy: &Proxy) -> bool {
+        let wanted = self.wanted(proxy);
+        wanted.is_some() && proxy.revision.as_deref() == wanted
+    }
+
+    /// What a proxy is to run.
+    fn wanted(&self, proxy: &Proxy) -> Option<&str> {
+        let of_kind = self.kinds.get(&proxy.capabilities.proxy)?;
+        of_kind.revision.as_ref().map(Revision::as_str)
+    }
+
+    /// Whether there is nothing more to wait for of the latest build, when all has been learnt that can
+    /// be: one proxy at least runs it, and each other one does too, has refused it, or has been stuck
+    /// for long. A proxy that stays behind for ever must not keep back what the others would take.
+    fn is_settled(&self, proxies: &Proxies, now: Instant) -> bool {
+        let refuses = |proxy: &Proxy| {
+            let refused = proxy.refused.as_ref();
+            refused.map(|refused| refused.revision.as_str()) == self.wanted(proxy)
+        };
+        let is_stuck = |proxy: &Proxy| self.behind.is_stuck(proxy, now);
+        let mut alive = proxies.alive.iter();
+        alive.clone().any(|proxy| self.is_current(proxy))
+            && alive.all(|p| self.is_current(p) || refuses(p) || is_stuck(p))
     }
 
     /// The revision of the latest build for each kind of proxy.
@@ -458,3 +505,6 @@ fn origin(object: &RefusedObject) -> Option<Origin> {
     let reference = ObjectRef::new(kind, &object.namespace, &object.name);
     Some(Origin::new(reference, FieldPath::new(&object.field)))
 }
+
+#[cfg(test)]
+mod tests;

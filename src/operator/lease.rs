@@ -13,7 +13,11 @@ use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::api::INSTANCE_LABEL;
+use crate::render::wire::Installation;
 use crate::telemetry::chain;
+
+use super::anchor::{Owner, owners};
 
 /// How long a Lease holds that is not renewed.
 const DURATION: Duration = Duration::from_secs(6);
@@ -27,8 +31,9 @@ const RENEW: Duration = Duration::from_secs(2);
 pub struct Election {
     api: Api<Lease>,
     namespace: String,
-    name: String,
+    installation: Installation,
     identity: String,
+    owner: Owner,
     /// The state of the Lease that was seen last, and when it was first seen.
     seen: Option<(Mark, Instant)>,
     /// What was written last, while nothing is known of anything newer.
@@ -38,6 +43,29 @@ pub struct Election {
 /// How long this process may go on writing without asking anybody: whoever slept through its Lease does
 /// not know yet that another leads. None before the first renewal.
 pub type Term = Option<Instant>;
+
+/// Asked right before each write: whether this process may still make it.
+#[derive(Clone)]
+pub struct Guard(Option<watch::Receiver<Term>>);
+
+impl Guard {
+    pub fn new(term: watch::Receiver<Term>) -> Self {
+        Self(Some(term))
+    }
+
+    /// Of a process that has nobody to agree with.
+    pub fn alone() -> Self {
+        Self(None)
+    }
+
+    /// A process that was stopped for a while, as machines stop them, still takes itself for the leader.
+    pub fn holds(&self) -> bool {
+        let Some(term) = &self.0 else {
+            return true;
+        };
+        term.borrow().is_some_and(|end| Instant::now() < end)
+    }
+}
 
 /// What changes with each renewal.
 type Mark = (Option<String>, Option<Timestamp>);
@@ -64,15 +92,26 @@ impl LeaseError {
 }
 
 impl Election {
-    pub fn new(client: Client, namespace: &str, name: String, identity: String) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        installation: Installation,
+        identity: String,
+        owner: Owner,
+    ) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             namespace: namespace.to_owned(),
-            name,
+            installation,
             identity,
+            owner,
             seen: None,
             held: None,
         }
+    }
+
+    fn name(&self) -> String {
+        format!("{}-controller", self.installation)
     }
 
     /// Takes part until `shutdown` ends, and then gives up what it holds, so that another need not
@@ -145,7 +184,7 @@ impl Election {
                 renewed => return renewed.map(Some),
             }
         }
-        let Some(lease) = self.api.get_opt(&self.name).await.map_err(Box::new)? else {
+        let Some(lease) = self.api.get_opt(&self.name()).await.map_err(Box::new)? else {
             return self.create().await;
         };
         let holder = lease.spec.as_ref();
@@ -178,7 +217,7 @@ impl Election {
 
     async fn create(&mut self) -> Result<Option<Instant>, LeaseError> {
         let metadata = ObjectMeta {
-            name: Some(self.name.clone()),
+            name: Some(self.name()),
             namespace: Some(self.namespace.clone()),
             ..ObjectMeta::default()
         };
@@ -195,7 +234,7 @@ impl Election {
         let ours = self.ours(lease.metadata, None, transitions);
         let since = Instant::now();
         let by = PostParams::default();
-        let written = self.api.replace(&self.name, &by, &ours).await;
+        let written = self.api.replace(&self.name(), &by, &ours).await;
         self.taken(since, written)
     }
 
@@ -221,17 +260,20 @@ impl Election {
         let ours = self.ours(lease.metadata, spec.acquire_time, spec.lease_transitions);
         let since = Instant::now();
         let by = PostParams::default();
-        let written = self.api.replace(&self.name, &by, &ours).await;
+        let written = self.api.replace(&self.name(), &by, &ours).await;
         self.held = Some(written.map_err(Box::new)?);
         Ok(since)
     }
 
     fn ours(
         &self,
-        metadata: ObjectMeta,
+        mut metadata: ObjectMeta,
         acquired: Option<MicroTime>,
         transitions: Option<i32>,
     ) -> Lease {
+        let labels = metadata.labels.get_or_insert_default();
+        labels.insert(INSTANCE_LABEL.to_owned(), self.installation.to_string());
+        metadata.owner_references = owners(&self.owner);
         let now = MicroTime(Timestamp::now());
         Lease {
             metadata,
@@ -248,7 +290,7 @@ impl Election {
 
     async fn release(&self) -> Result<(), LeaseError> {
         let release = async {
-            let lease = self.api.get(&self.name).await?;
+            let lease = self.api.get(&self.name()).await?;
             let spec = lease.spec.clone().unwrap_or_default();
             if spec.holder_identity.as_deref() != Some(&self.identity) {
                 return Ok(());
@@ -261,7 +303,7 @@ impl Election {
                 ..lease
             };
             self.api
-                .replace(&self.name, &PostParams::default(), &released)
+                .replace(&self.name(), &PostParams::default(), &released)
                 .await?;
             Ok(())
         };

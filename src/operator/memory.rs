@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams};
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -18,12 +18,16 @@ use crate::render::wire::Installation;
 use crate::telemetry::chain;
 use crate::translate::Quarantine;
 
+use super::Settings;
+use super::anchor::{Owner, owners};
+use super::lease::Guard;
 use super::write::FIELD_MANAGER;
 
 const KEY: &str = "quarantine";
 const PATIENCE: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// Refusals after which nothing else is waited for.
 const TRIES: u32 = 6;
 /// In octets: the API takes Secrets of 1 MiB.
 const MOST: usize = 900 << 10;
@@ -34,7 +38,8 @@ pub struct Place {
     pub client: Client,
     pub namespace: String,
     pub installation: Installation,
-    pub owner: Option<OwnerReference>,
+    pub owner: Owner,
+    pub guard: Guard,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -46,13 +51,37 @@ enum MemoryError {
     },
     #[error("no answer about the Secret {name} in time")]
     Slow { name: String },
+    #[error("the Secret {name} is not written: another may lead by now")]
+    TermOver { name: String },
     #[error("what is known of refused objects takes {found} octets; a Secret holds {MOST} of it")]
     TooLarge { found: usize },
     #[error("what is known of refused objects cannot be written")]
     Write(#[from] serde_json::Error),
 }
 
+impl MemoryError {
+    /// Whether the API server has answered, and will most likely answer the same next time.
+    fn is_answer(&self) -> bool {
+        match self {
+            Self::Api { source, .. } => {
+                matches!(source.as_ref(), kube::Error::Api(status) if status.code < 500)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Place {
+    pub fn new(client: &Client, settings: &Settings, owner: &Owner, guard: &Guard) -> Self {
+        Self {
+            client: client.clone(),
+            namespace: settings.namespace.clone(),
+            installation: settings.installation.clone(),
+            owner: owner.clone(),
+            guard: guard.clone(),
+        }
+    }
+
     fn name(&self) -> String {
         format!("{}-memory", self.installation)
     }
@@ -61,18 +90,20 @@ impl Place {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// What an earlier process has kept; nothing where there is none, or none that can be had.
-    pub async fn kept(self) -> Quarantine {
-        let mut pause = FIRST_PAUSE;
-        for _ in 0..TRIES {
+    /// What an earlier process has kept; nothing where there is none, or none that can be had. Without an
+    /// answer it is waited for.
+    pub async fn kept(&self) -> Quarantine {
+        let (mut pause, mut answers) = (FIRST_PAUSE, 0);
+        while answers < TRIES {
             match self.read().await {
                 Ok(kept) => return kept,
                 Err(error) => {
+                    answers += u32::from(error.is_answer());
                     tracing::warn!(error = %chain(&error), "no memory of refused objects yet");
                 }
             }
             sleep(pause).await;
-            pause *= 2;
+            pause = (2 * pause).min(LONGEST_PAUSE);
         }
         Quarantine::default()
     }
@@ -124,6 +155,7 @@ impl Place {
         if *quarantine == Quarantine::default() {
             if self.call(self.api().get_opt(&name)).await?.is_some() {
                 let how = DeleteParams::default();
+                self.may_write()?;
                 drop(self.call(self.api().delete(&name, &how)).await?);
             }
             return Ok(());
@@ -138,7 +170,7 @@ impl Place {
                 name: Some(name.clone()),
                 namespace: Some(self.namespace.clone()),
                 labels: Some([(INSTANCE_LABEL.to_owned(), instance)].into()),
-                owner_references: self.owner.clone().map(|owner| vec![owner]),
+                owner_references: owners(&self.owner),
                 ..ObjectMeta::default()
             },
             data: Some(BTreeMap::from([(KEY.to_owned(), ByteString(text))])),
@@ -146,8 +178,16 @@ impl Place {
         };
         let by = PatchParams::apply(FIELD_MANAGER).force();
         let patch = Patch::Apply(&secret);
+        self.may_write()?;
         drop(self.call(self.api().patch(&name, &by, &patch)).await?);
         Ok(())
+    }
+
+    fn may_write(&self) -> Result<(), MemoryError> {
+        match self.guard.holds() {
+            true => Ok(()),
+            false => Err(MemoryError::TermOver { name: self.name() }),
+        }
     }
 
     async fn call<T>(

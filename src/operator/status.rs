@@ -26,12 +26,14 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::api::report::LEASE_SECONDS;
 use crate::operator::Outcome;
+use crate::operator::lease::Guard;
 use crate::source::cluster::Statuses;
 
 use addresses::Address;
 use queue::{Done, Next, Queue, Told};
 pub use report::{Fate, StatusReport, Verb};
 use work::{View, Work};
+use write::WriteError;
 
 /// What one write may take: longer than an admission that is slow, and not for ever.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -82,6 +84,7 @@ pub struct Inputs {
     /// None while they are not known. See [`addresses::addresses`].
     pub addresses: watch::Receiver<Option<Vec<Address>>>,
     pub leads: watch::Receiver<bool>,
+    pub guard: Guard,
 }
 
 /// By this name the API server knows what is ours.
@@ -222,13 +225,14 @@ impl Writer {
         let now = Instant::now();
         while let Some(next) = self.queue.next(now) {
             let (client, settings) = (self.client.clone(), self.settings.clone());
+            let guard = self.inputs.guard.clone();
             match next {
                 Next::Write(job) => self.tasks.spawn(async move {
-                    let result = answered(write::write(client, &settings, &job)).await;
+                    let result = answered(write::write(client, &settings, &guard, &job)).await;
                     Done::Written { job, result }
                 }),
                 Next::Tell(turn) => self.tasks.spawn(async move {
-                    let result = answered(write::tell(client, &settings, &turn)).await;
+                    let result = answered(write::tell(client, &settings, &guard, &turn)).await;
                     Done::Told(result)
                 }),
             };
@@ -263,11 +267,8 @@ impl Writer {
 }
 
 /// An answer that does not come keeps nobody else waiting.
-async fn answered(write: impl Future<Output = kube::Result<()>>) -> kube::Result<()> {
-    let slow = |_| {
-        let words = format!("no answer within {} s", PATIENCE.as_secs());
-        Err(kube::Error::Service(words.into()))
-    };
+async fn answered(write: impl Future<Output = Result<(), WriteError>>) -> Result<(), WriteError> {
+    let slow = |_| Err(WriteError::Slow(PATIENCE));
     timeout(PATIENCE, write).await.unwrap_or_else(slow)
 }
 

@@ -7,13 +7,12 @@ use std::time::Duration;
 use k8s_openapi::ByteString;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::api::part::{ENDPOINTS, INDEX, SHARD};
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
@@ -21,7 +20,8 @@ use crate::model::PrivatePem;
 use crate::render::bundle::ProxyKind;
 use crate::render::wire::{Installation, Plain, Shard};
 
-use super::lease::Term;
+use super::anchor::{Owner, owners};
+use super::lease::Guard;
 use super::standing::Stands;
 
 /// Who the API server takes us for, where fields are managed.
@@ -49,9 +49,8 @@ pub struct Writer {
     pub namespace: String,
     pub installation: Installation,
     pub proxy: ProxyKind,
-    pub owner: Option<OwnerReference>,
-    /// None where there is nobody to agree with.
-    pub term: Option<watch::Receiver<Term>>,
+    pub owner: Owner,
+    pub guard: Guard,
 }
 
 /// An object of a publication, as it is to stand.
@@ -177,16 +176,12 @@ impl Writer {
         }
     }
 
-    /// A process that was stopped for a while, as machines stop them, still takes itself for the leader.
     fn may_write(&self, object: &str) -> Result<(), WriteError> {
-        let term = self.term.as_ref().map(|term| *term.borrow());
-        match term {
-            Some(term) if term.is_none_or(|end| end <= Instant::now()) => {
-                let object = object.to_owned();
-                Err(WriteError::TermOver { object })
-            }
-            _ => Ok(()),
+        if self.guard.holds() {
+            return Ok(());
         }
+        let object = object.to_owned();
+        Err(WriteError::TermOver { object })
     }
 
     fn metadata(&self, part: &str, name: &str) -> ObjectMeta {
@@ -199,7 +194,7 @@ impl Writer {
             name: Some(name.to_owned()),
             namespace: Some(self.namespace.clone()),
             labels: Some(labels.map(|(key, value)| (key.to_owned(), value)).into()),
-            owner_references: self.owner.clone().map(|owner| vec![owner]),
+            owner_references: owners(&self.owner),
             ..ObjectMeta::default()
         }
     }

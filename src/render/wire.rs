@@ -59,7 +59,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use endpoints::{EndpointsPart, ahead, read_endpoints, write as endpoints};
 pub use names::Installation;
-pub use read::{ReadShard, WireError, decode, join};
+pub use read::{ReadShard, WireError, decode, join, private_files};
 pub use sizes::{Fill, Limit, Sizes, sizes};
 
 use super::Bundle;

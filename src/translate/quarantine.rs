@@ -142,6 +142,11 @@ impl Quarantine {
         convicted.map(|(object, _)| object)
     }
 
+    /// Whether there are objects that wait for their turn to be tried.
+    pub fn holds_back(&self) -> bool {
+        !self.untried.is_empty()
+    }
+
     /// Learns of a refusal. Says whether another build is worth a try: no object that differs from
     /// what runs means that the refusal has another cause.
     #[must_use]

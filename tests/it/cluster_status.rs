@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use vigie::api::route_health::{RouteHealth, RouteHealthStatus};
+use vigie::operator::lease::{Guard, Term};
 use vigie::operator::status::addresses::{Address, Publish, addresses};
 use vigie::operator::status::{self, Fate, Inputs, Settings, StatusReport, Verb};
 use vigie::operator::{Outcome, ProxyState};
@@ -25,6 +26,7 @@ use vigie::translate::{Classes, Memory, Options, translate};
 use crate::cluster::{self, Cluster, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(3600);
 const ADDRESS: &str = "10.77.0.80";
 
 const SHOP: &str = "
@@ -56,6 +58,8 @@ struct Given<'c> {
     cluster: &'c Cluster,
     report: watch::Receiver<StatusReport>,
     leads: watch::Sender<bool>,
+    /// How long it may lead.
+    term: watch::Sender<Term>,
     addresses: watch::Sender<Option<Vec<Address>>>,
 }
 
@@ -89,6 +93,7 @@ impl<'c> Given<'c> {
         let fixed = Some(vec![ADDRESS.parse().expect("an address")]);
         let (addresses, addresses_receiver) = watch::channel(fixed);
         let (leads, leads_receiver) = watch::channel(true);
+        let (term, of_term) = watch::channel(Some(Instant::now() + LONG));
         let (report, report_receiver) = watch::channel(StatusReport::default());
         let mut settings = Settings {
             installation: cluster.namespace.clone(),
@@ -100,6 +105,7 @@ impl<'c> Given<'c> {
             statuses,
             addresses: addresses_receiver,
             leads: leads_receiver,
+            guard: Guard::new(of_term),
         };
         tokio::spawn(status::run(
             cluster.client.clone(),
@@ -111,6 +117,7 @@ impl<'c> Given<'c> {
             cluster,
             report: report_receiver,
             leads,
+            term,
             addresses,
         }
     }
@@ -137,7 +144,11 @@ impl<'c> Given<'c> {
 
     /// Waits until so many writes of a verb are done.
     async fn until_written(&mut self, verb: Verb, count: u64) {
-        let enough = |report: &StatusReport| report.count(verb, Fate::Done) >= count;
+        self.until_counted(verb, Fate::Done, count).await;
+    }
+
+    async fn until_counted(&mut self, verb: Verb, fate: Fate, count: u64) {
+        let enough = |report: &StatusReport| report.count(verb, fate) >= count;
         let found = timeout(PATIENCE, self.report.wait_for(enough)).await;
         let shown = found.is_ok();
         drop(found);
@@ -259,6 +270,35 @@ fn an_ingress_gets_a_route_health_with_its_status_and_then_nothing_is_written() 
         sleep(Duration::from_millis(1500)).await;
         assert_eq!(given.versions().await, before);
         assert_eq!(given.report.borrow().writes, report.writes);
+    });
+}
+
+#[test]
+fn a_leader_whose_term_is_over_writes_no_status() {
+    cluster::test(async |cluster| {
+        let mut given = Given::new(&cluster, |_| {}).await;
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
+        given.until_written(Verb::Addresses, 1).await;
+        // It has slept, and does not know yet that it does not lead any more.
+        given.term.send_replace(Some(Instant::now()));
+        let before = given.versions().await;
+        let elsewhere = json!({"spec": {"defaultBackend":
+            {"service": {"name": "api", "port": {"number": 80}}}, "rules": null}});
+        given.merge(elsewhere).await;
+        given.until_counted(Verb::Status, Fate::TermOver, 1).await;
+        let after = given.versions().await;
+        assert_eq!(before.get("shop.auto"), after.get("shop.auto"));
+        given.term.send_replace(Some(Instant::now() + LONG));
+        given
+            .told("shop.auto", "healthy", "Healthy True Healthy")
+            .await;
+        let current = |health: &RouteHealth| {
+            let status = health.status.as_ref();
+            status.is_some_and(|status| status.target_generation == Some(2))
+        };
+        until(&given.healths(), "shop.auto", "current", current).await;
     });
 }
 

@@ -5,7 +5,9 @@
 //! others, though all of them watch the whole cluster.
 
 mod acme;
+mod anchor;
 mod aside;
+mod certificates;
 mod changes;
 mod hostile;
 mod installation;

@@ -13,7 +13,7 @@ use super::budget::Bucket;
 use super::events::Turn;
 use super::report::{Fate, Verb};
 use super::work::{Job, Rank, Target, Write};
-use super::write::verb;
+use super::write::{WriteError, verb};
 use crate::api::route_health::RouteHealthStatus;
 
 /// Figures alone may be this old.
@@ -97,9 +97,9 @@ pub enum Next {
 pub enum Done {
     Written {
         job: Box<Job>,
-        result: Result<(), kube::Error>,
+        result: Result<(), WriteError>,
     },
-    Told(Result<(), kube::Error>),
+    Told(Result<(), WriteError>),
 }
 
 /// How a write went.
@@ -356,9 +356,9 @@ impl Queue {
     fn written(
         &mut self,
         job: Job,
-        result: Result<(), kube::Error>,
+        result: Result<(), WriteError>,
         now: Instant,
-    ) -> Result<(), kube::Error> {
+    ) -> Result<(), WriteError> {
         let lane = self.lane(&job.target);
         lane.busy = lane.busy.saturating_sub(1);
         let track = self.track(job.target, now);
@@ -393,9 +393,9 @@ impl Queue {
     }
 }
 
-fn words(error: &kube::Error) -> String {
+fn words(error: &WriteError) -> String {
     match error {
-        kube::Error::Api(status) => status.message.clone(),
+        WriteError::Api(kube::Error::Api(status)) => status.message.clone(),
         other => other.to_string(),
     }
 }

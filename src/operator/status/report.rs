@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::write::WriteError;
+
 /// Counts since the process began.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StatusReport {
@@ -44,6 +46,8 @@ pub enum Fate {
     Failed,
     /// There were too many Events.
     Dropped,
+    /// It was not made: another may lead by now.
+    TermOver,
 }
 
 impl Verb {
@@ -71,12 +75,15 @@ impl Fate {
             Self::Unavailable => "unavailable",
             Self::Failed => "failed",
             Self::Dropped => "dropped",
+            Self::TermOver => "term_over",
         }
     }
 
-    pub fn of(error: &kube::Error) -> Self {
-        let kube::Error::Api(status) = error else {
-            return Self::Failed;
+    pub(super) fn of(error: &WriteError) -> Self {
+        let status = match error {
+            WriteError::Api(kube::Error::Api(status)) => status,
+            WriteError::Api(_) | WriteError::Slow(_) => return Self::Failed,
+            WriteError::TermOver => return Self::TermOver,
         };
         match status.code {
             403 | 401 => Self::Forbidden,

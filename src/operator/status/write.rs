@@ -6,6 +6,8 @@
 //! Ingress are applied, since the API server then knows which are ours: that is how they can be taken
 //! back, also by a later process, without taking another controller's.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
@@ -20,7 +22,19 @@ use super::work::{Job, Target, Write};
 use super::{Settings, manager};
 use crate::api::route_health::{RouteHealth, RouteHealthStatus};
 use crate::api::{GENERATED_LABEL, INSTANCE_LABEL};
+use crate::operator::lease::Guard;
 use crate::snapshot::ObjectName;
+
+/// Why a write was not made, or not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    #[error(transparent)]
+    Api(#[from] kube::Error),
+    #[error("no answer within {} s", .0.as_secs())]
+    Slow(Duration),
+    #[error("another may lead by now")]
+    TermOver,
+}
 
 pub fn verb(write: &Write) -> Verb {
     match write {
@@ -32,8 +46,16 @@ pub fn verb(write: &Write) -> Verb {
     }
 }
 
-/// Does it.
-pub async fn write(client: Client, settings: &Settings, job: &Job) -> Result<(), kube::Error> {
+/// Does it, if this process may still.
+pub async fn write(
+    client: Client,
+    settings: &Settings,
+    guard: &Guard,
+    job: &Job,
+) -> Result<(), WriteError> {
+    if !guard.holds() {
+        return Err(WriteError::TermOver);
+    }
     let (Target::RouteHealth(name) | Target::Ingress(name)) = &job.target;
     let healths: Api<RouteHealth> = Api::namespaced(client.clone(), &name.namespace);
     let by = PatchParams {
@@ -77,7 +99,15 @@ pub async fn write(client: Client, settings: &Settings, job: &Job) -> Result<(),
     Ok(())
 }
 
-pub async fn tell(client: Client, settings: &Settings, turn: &Turn) -> Result<(), kube::Error> {
+pub async fn tell(
+    client: Client,
+    settings: &Settings,
+    guard: &Guard,
+    turn: &Turn,
+) -> Result<(), WriteError> {
+    if !guard.holds() {
+        return Err(WriteError::TermOver);
+    }
     let events: Api<Event> = Api::namespaced(client, turn.namespace());
     let event = turn.event(Timestamp::now(), &settings.instance);
     events.create(&PostParams::default(), &event).await?;

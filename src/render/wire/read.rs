@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::model::names::{DnsName, UpstreamName, shown};
 use crate::model::{Endpoint, PrivatePem};
-use crate::render::bundle::{Bundle, Content, FORMAT, Order, Pool, RenderedRange, Table};
+use crate::render::bundle::{Bundle, Content, FORMAT, FileName, Order, Pool, RenderedRange, Table};
 
 use super::endpoints::{EndpointsPart, read_endpoints};
 use super::index::{Entry, Index};
@@ -199,6 +199,31 @@ pub fn join(
             allowed: format!("those of revision {}", shown(&index.revision)),
         }),
     }
+}
+
+/// The files of a publication that only the proxy reads, by name. Nothing else of it is looked at, nor
+/// needed.
+pub fn private_files(
+    publication: &Publication,
+) -> Result<BTreeMap<FileName, PrivatePem>, WireError> {
+    let Publication { name, .. } = publication;
+    let index = Index::read(name, &publication.index)?;
+    let mut texts = BTreeMap::<FileName, String>::new();
+    for entry in index.shards.iter().filter(|entry| entry.kind == "Secret") {
+        let missing = || WireError::Missing {
+            object: entry.name.clone(),
+            named_by: name.clone(),
+        };
+        let shard = publication.shards.get(&entry.name).ok_or_else(missing)?;
+        verify(entry, shard.kind(), shard.bytes())?;
+        for ReadFile { part, text, .. } in ReadShard::of(&entry.name, shard)?.files {
+            texts.entry(part.file).or_default().push_str(&text);
+        }
+    }
+    let files = texts.into_iter();
+    Ok(files
+        .map(|(name, text)| (name, PrivatePem::new(text)))
+        .collect())
 }
 
 fn verify(entry: &Entry, kind: &str, bytes: usize) -> Result<(), WireError> {

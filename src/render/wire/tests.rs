@@ -215,6 +215,29 @@ fn a_large_bundle_comes_back_from_many_shards() {
 }
 
 #[test]
+fn private_files_are_read_without_any_config_map() {
+    let bundle = full();
+    let files = bundle.structure.iter();
+    let private = files.filter_map(|(name, content)| match content {
+        Content::Private(pem) => Some((name.clone(), pem.clone())),
+        _ => None,
+    });
+    let private: BTreeMap<FileName, PrivatePem> = private.collect();
+    let mut publication = published(&bundle);
+    publication
+        .shards
+        .retain(|_, shard| shard.kind() == "Secret");
+    publication.endpoints.clear();
+    assert!(publication.shards.len() > 1);
+    assert!(private_files(&publication).unwrap() == private);
+    publication.shards.pop_first();
+    assert!(matches!(
+        private_files(&publication),
+        Err(WireError::Missing { .. })
+    ));
+}
+
+#[test]
 fn private_content_is_in_secrets_only_and_in_no_debug_output() {
     let publication = published(&full());
     assert!(!format!("{publication:?}").contains("PRIVATE KEY"));

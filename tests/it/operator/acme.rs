@@ -10,7 +10,7 @@ use crate::support::client::Response;
 const TLS: &str = "tls.example";
 const CHALLENGE: &str = "http://tls.example/.well-known/acme-challenge/token";
 
-async fn until_certificate(proxy: &Proxy, subject: &str) {
+pub async fn until_certificate(proxy: &Proxy, subject: &str) {
     let shown = |answer: &Response| {
         let first = answer.tls.as_ref().and_then(|tls| tls.chain.first());
         let mut windows = first.into_iter().flat_map(|der| der.windows(subject.len()));

@@ -1,6 +1,9 @@
 //! A tenant who may make Ingresses in a namespace of his own, and means it badly.
 
 use futures_util::{StreamExt, stream};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
 
 use super::scope::{namespace, within};
@@ -88,5 +91,10 @@ fn a_hostile_tenant_gets_nothing_of_others_and_takes_nothing_from_them() {
         );
         nothing_is_lost(loads).await;
         installation.nothing_was_forbidden(&cluster);
+
+        // So much would be told to other tests, too.
+        let all: Api<Namespace> = Api::all(cluster.client.clone());
+        let gone = all.delete(&tenant, &DeleteParams::default()).await;
+        drop(gone.expect("it is there"));
     });
 }

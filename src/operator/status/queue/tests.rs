@@ -44,9 +44,9 @@ fn drain(queue: &mut Queue, now: Instant) -> Vec<(Rank, Target)> {
     begun
 }
 
-fn failure(code: u16) -> kube::Error {
+fn failure(code: u16) -> WriteError {
     let status = kube::core::Status::failure("no", "Reason").with_code(code);
-    kube::Error::Api(Box::new(status))
+    kube::Error::Api(Box::new(status)).into()
 }
 
 proptest! {

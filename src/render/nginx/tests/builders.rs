@@ -144,10 +144,12 @@ pub fn add<'a>(model: &'a mut Model, host: &str, path: PathMatch, action: Action
             .or_insert_with(|| upstream(&["10.0.0.1:8080"]));
     }
     let name: HostMatch = host.parse().expect("a host");
-    let host = model.hosts.entry(name.clone()).or_insert(Host {
-        certificates: Vec::new(),
-        routes: Vec::new(),
-    });
+    let host = std::sync::Arc::make_mut(&mut model.hosts)
+        .entry(name.clone())
+        .or_insert(Host {
+            certificates: Vec::new(),
+            routes: Vec::new(),
+        });
     host.routes.push(route(&name.to_string(), path, action));
     host.routes.last_mut().expect("a route")
 }
