@@ -69,17 +69,21 @@ async fn kill_one(controller: &mut Controller, proxies: &mut [Proxy], dice: &mut
     }
 }
 
-/// Ends one at once, or what it has started, and starts it again; a proxy comes back by itself.
+/// Ends one at once, or what it has started, and starts it again; a proxy comes back by itself. Nothing
+/// of it is left that answers for a last time.
 async fn kill_proxy(proxy: &mut Proxy, dice: &mut Dice) {
+    let before = processes::below(proxy.agent.pid().expect("it runs"));
     if dice.below(2) == 0 {
         proxy.agent.kill();
         proxy.agent.ended().await;
         proxy.again();
-        return;
+    } else {
+        let master = before.first().expect("a proxy runs");
+        kill(Pid::from_raw(*master), Signal::SIGKILL).expect("it is ours");
     }
-    let master = processes::below(proxy.agent.pid().expect("it runs"));
-    let master = master.first().expect("a proxy runs");
-    kill(Pid::from_raw(*master), Signal::SIGKILL).expect("it is ours");
+    // What has ended may wait for somebody who asks for its end, and then has no program.
+    let runs = |pid: &i32| std::fs::read_link(format!("/proc/{pid}/exe")).is_ok();
+    until("all of it has ended", async || !before.iter().any(runs)).await;
 }
 
 #[test]
