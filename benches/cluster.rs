@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use cluster::{Cluster, Pod, Process, vigie};
 use estate::Estate;
-use measure::{Figures, Watched, baseline, until_served};
+use measure::{Accounts, Figures, Watched, baseline, until_served};
 
 /// The routes that are asked for when all are to be served: those that were made last are among them.
 const ASKED: usize = 20;
@@ -79,21 +79,24 @@ async fn one(
     println!("  {proxy}");
     let installation = format!("{proxy}-{size}");
     let pod = Pod::start(cluster, &installation, &[]).await;
-    let kubeconfig = cluster.control_plane().kubeconfig();
+    let accounts = Accounts::new(cluster, &installation).await;
     let common = format!(
-        "--kubeconfig {} --namespace {} --installation {installation} --proxy {proxy}",
-        kubeconfig.display(),
+        "--namespace {} --installation {installation} --proxy {proxy}",
         cluster.namespace,
     );
     let directory = pod.directory().join("d");
     let agent = pod.spawn(vigie(&format!(
-        "agent {common} --pod-name {} --pod-uid {} --directory {} --grace 0",
+        "agent {common} --kubeconfig {} --pod-name {} --pod-uid {} --directory {} --grace 0",
+        accounts.agent.kubeconfig.display(),
         pod.name,
         pod.uid,
         directory.display()
     )));
     let begun = Instant::now();
-    let controller = Process::start(vigie(&format!("controller {common} --listen 10.77.0.9:0")));
+    let controller = Process::start(vigie(&format!(
+        "controller {common} --kubeconfig {} --listen 10.77.0.9:0",
+        accounts.controller.kubeconfig.display(),
+    )));
     let watched = Watched::new(&controller, &agent);
     for number in estate.sample(ASKED) {
         until_served(pod.address, number).await;
@@ -104,6 +107,8 @@ async fn one(
         cold.as_secs_f64() / listing.as_secs_f64()
     );
     watched.settle().await;
+    println!("    until every status is written {:.0?}", begun.elapsed());
+    accounts.print_requests(cluster, "until then");
     let mut figures = Figures::default();
     for _ in 0..rounds {
         figures.new_ingress(cluster, estate, &pod).await;
@@ -111,7 +116,9 @@ async fn one(
     }
     figures.print(rounds);
     watched.at_rest().await;
-    figures.storm(estate, &pod, seconds).await;
+    accounts.forget(cluster);
+    figures.storm(estate, &pod, &watched, seconds).await;
+    accounts.print_requests(cluster, "in the storm");
     watched.print_memory(size);
     estate.shrink().await;
     drop((controller, agent));

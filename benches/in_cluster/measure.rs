@@ -1,8 +1,11 @@
 //! What is measured, and how it is said.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::fs;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use k8s_openapi::NamespaceResourceScope;
@@ -14,7 +17,7 @@ use kube::api::ListParams;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
-use crate::cluster::{Cluster, Pod, Process, ask, vigie};
+use crate::cluster::{Account, Cluster, Pod, Process, ask, vigie};
 use crate::estate::{Estate, address, host};
 
 /// Between two looks at what is waited for.
@@ -94,7 +97,7 @@ impl Watched {
 
     /// Waits until nobody is at work any more.
     pub async fn settle(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + 3 * PATIENCE;
         loop {
             let before = self.cpu();
             sleep(Duration::from_secs(2)).await;
@@ -113,12 +116,18 @@ impl Watched {
         let seconds = 10;
         let before = self.all().map(|(_, pid)| cpu(pid));
         sleep(Duration::from_secs(seconds)).await;
+        let shares = self.shares(before, Duration::from_secs(seconds));
+        println!("    CPU at rest, of a core: {shares}");
+    }
+
+    /// What each has used of a core since it had used so much.
+    fn shares(&self, before: [Duration; 2], time: Duration) -> String {
         let mut text = Vec::new();
         for ((name, pid), before) in self.all().iter().zip(before) {
-            let share = (cpu(*pid) - before).as_secs_f64() / seconds as f64 * 100.0;
+            let share = (cpu(*pid) - before).as_secs_f64() / time.as_secs_f64() * 100.0;
             text.push(format!("{name} {share:.1} %"));
         }
-        println!("    CPU at rest, of a core: {}", text.join(", "));
+        text.join(", ")
     }
 
     pub fn print_memory(&self, size: usize) {
@@ -146,6 +155,55 @@ fn resident(pid: i32) -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<f64>().ok());
     kib.expect("a number") / 1024.0
+}
+
+/// Who the processes are, with the roles that ship.
+pub struct Accounts {
+    pub controller: Account,
+    pub agent: Account,
+    /// Requests of each that are not counted any more.
+    seen: [Cell<usize>; 2],
+}
+
+impl Accounts {
+    pub async fn new(cluster: &Cluster, installation: &str) -> Self {
+        let roles = |file: &str| {
+            let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+            fs::read_to_string(deploy.join(file)).expect("roles")
+        };
+        let (controller, agent) = (roles("controller-roles.yaml"), roles("agent-role.yaml"));
+        let name = |who: &str| format!("{installation}-{who}");
+        Self {
+            controller: cluster.account(&name("controller"), &controller).await,
+            agent: cluster.account(&name("agent"), &agent).await,
+            seen: Default::default(),
+        }
+    }
+
+    /// What was asked for until now counts no more.
+    pub fn forget(&self, cluster: &Cluster) {
+        for (account, seen) in [&self.controller, &self.agent].iter().zip(&self.seen) {
+            seen.set(cluster.requests_of(account).len());
+        }
+    }
+
+    pub fn print_requests(&self, cluster: &Cluster, when: &str) {
+        for (account, seen) in [&self.controller, &self.agent].iter().zip(&self.seen) {
+            let mut verbs = BTreeMap::<String, usize>::new();
+            let asked = cluster.requests_of(account);
+            for asked in asked.iter().skip(seen.get()) {
+                let lease = if asked.resource == "leases" {
+                    " of leases"
+                } else {
+                    ""
+                };
+                *verbs.entry(format!("{}{lease}", asked.verb)).or_default() += 1;
+            }
+            let words = verbs.iter().map(|(verb, count)| format!("{count} {verb}"));
+            let words: Vec<String> = words.collect();
+            println!("    {} asked {when}: {}", account.name, words.join(", "));
+        }
+    }
 }
 
 /// Times of changes, in the order of their rounds.
@@ -209,8 +267,9 @@ impl Figures {
     }
 
     /// Five changes of endpoints a second, with a request after the other: none may be lost.
-    pub async fn storm(&self, estate: &Estate, pod: &Pod, seconds: usize) {
+    pub async fn storm(&self, estate: &Estate, pod: &Pod, watched: &Watched, seconds: usize) {
         let begun = Instant::now();
+        let before = watched.all().map(|(_, pid)| cpu(pid));
         let (mut asked, mut lost) = (0, 0);
         let url = format!("http://{}/", host(2));
         let asking = async {
@@ -229,7 +288,9 @@ impl Figures {
         };
         tokio::join!(asking, changing);
         println!(
-            "    storm of {STORM} changes a second for {seconds} s: {lost} of {asked} requests lost"
+            "    storm of {STORM} changes a second for {seconds} s: {lost} of {asked} requests lost; CPU, of a \
+             core: {}",
+            watched.shares(before, begun.elapsed())
         );
     }
 }
