@@ -30,6 +30,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name (.Chart.Version | replace "+" "_") 
 {{- end }}
 {{- end -}}
 
+{{- /* Of a pod: nothing that changes with the chart alone, so that such an upgrade restarts none. (list $ COMPONENT {more labels}) */ -}}
+{{- define "vigie.podLabels" -}}
+{{- $root := index . 0 -}}
+{{ include "vigie.selector" $root }}
+app.kubernetes.io/component: {{ index . 1 }}
+{{- with merge (dict) (index . 2) $root.Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
 {{- /* Name, labels and annotations of an object: (list $ NAME {more annotations} {more labels}). */ -}}
 {{- define "vigie.metadata" -}}
 {{- $root := index . 0 -}}
@@ -154,4 +164,17 @@ projected:
 {{- define "vigie.severalProxies" -}}
 {{- $proxy := .Values.proxy -}}
 {{- if or (eq $proxy.workload "DaemonSet") (gt (int (ternary $proxy.autoscaling.minReplicas $proxy.replicas $proxy.autoscaling.enabled)) 1) -}}yes{{- end -}}
+{{- end -}}
+
+{{- /* What the hook that cleans up may do where Ingresses are. */ -}}
+{{- define "vigie.cleanupRules" -}}
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses]
+  verbs: [get, list]
+- apiGroups: [networking.k8s.io]
+  resources: [ingresses/status]
+  verbs: [patch]
+- apiGroups: [vigie.dev]
+  resources: [routehealths]
+  verbs: [get, list, delete]
 {{- end -}}
