@@ -113,7 +113,6 @@ while IFS='|' read -r name warned values; do
     bad "$name: $(cat "$work/said")"
     continue
   fi
-  # That an object is not created by `apply` is told of those that a variant before has created.
   said=$(grep -v "${warned:-nothing is expected}" "$work/said" || true)
   [[ -z "$said" ]] || bad "$name: $said"
   printf '  %-28s %s objects\n' "$name" "$(wc -l <"$work/applied")"
@@ -123,8 +122,8 @@ haproxy||--set proxy.kind=haproxy
 a daemon set||--set proxy.workload=DaemonSet
 haproxy daemon set||--set proxy.kind=haproxy,proxy.workload=DaemonSet
 node port||--set service.type=NodePort,service.nodePorts.http=30080,service.nodePorts.https=30443
-host ports|hostPort|--set proxy.workload=DaemonSet,proxy.hostPorts.enabled=true,service.enabled=false
-host ports, deployment|hostPort|--set proxy.hostPorts.enabled=true,proxy.hostPorts.hostIP=10.77.0.1
+host ports|: hostPort ([^)]*)$|--set proxy.workload=DaemonSet,proxy.hostPorts.enabled=true,service.enabled=false
+host ports, deployment|: hostPort ([^)]*)$|--set proxy.hostPorts.enabled=true,proxy.hostPorts.hostIP=10.77.0.1
 inside the cluster||--set service.type=ClusterIP
 named namespaces||--set watch.namespaces={shop,pay}
 own namespace too||--set watch.namespaces={vigie}

@@ -11,8 +11,8 @@
 # Addresses: the node and the API server have 10.77.0.1, tests may use any 10.77.x.y, pods have 10.78.0.0/24,
 # Services 10.96.0.0/16.
 #
-# It needs root, Go for the first time (scripts/control-plane.sh), cc and openssl, and the programs that it names
-# where they are missing: apt-get install containerd runc containernetworking-plugins nftables iproute2
+# It needs root and, the first time, Go (scripts/control-plane.sh). Debian's containerd, runc and what else is missing
+# on the machine it installs.
 set -euo pipefail
 shopt -s inherit_errexit
 
@@ -24,11 +24,19 @@ die() { echo "node: $*" >&2; exit 1; }
 if [[ -z "${IN_NODE-}" ]]; then
   (($# >= 3)) || { echo "usage: scripts/node.sh FOLDER IMAGE.tar… -- COMMAND…" >&2; exit 2; }
   ((EUID == 0)) || die "it makes networks and control groups of its own, which takes root: run it as root"
-  for program in containerd ctr runc nft ip iptables openssl cc unshare setpriv kubectl; do
-    command -v "$program" >/dev/null ||
-      die "missing on this machine: $program (apt-get install containerd runc containernetworking-plugins nftables iptables iproute2 openssl gcc libc6-dev kubernetes-client)"
+  missing=()
+  for need in containerd:containerd ctr:containerd runc:runc /usr/lib/cni/bridge:containernetworking-plugins nft:nftables \
+    iptables:iptables ip:iproute2 openssl:openssl cc:gcc kubectl:kubernetes-client; do
+    command -v "${need%%:*}" >/dev/null || missing+=("${need##*:}")
   done
-  [[ -x /usr/lib/cni/bridge ]] || die "missing on this machine: /usr/lib/cni (apt-get install containernetworking-plugins)"
+  [[ -e /usr/include/stdlib.h ]] || missing+=(libc6-dev)
+  if ((${#missing[@]})); then
+    echo "node: missing on this machine, installing: ${missing[*]}" >&2
+    apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+    install=("${apt[@]}" install --yes --no-install-recommends "${missing[@]}")
+    # The lists of a fresh machine may be missing or too old, which only the failure tells.
+    "${install[@]}" >/dev/null || { "${apt[@]}" update && "${install[@]}"; } >/dev/null || die "cannot install: ${missing[*]}"
+  fi
   data=$1
   shift
   mkdir -p "$data"
