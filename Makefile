@@ -16,6 +16,7 @@ test: proxies control-plane check
 	cargo test --quiet
 	scripts/demo.sh --check
 	scripts/cluster-demo.sh --check
+	scripts/chart-check.sh
 
 # Format, lints and licences: quick, before every commit.
 check:
