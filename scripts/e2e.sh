@@ -326,23 +326,43 @@ other_kinds() {
   uninstall third
 }
 
+# In one namespace, with nothing that belongs to the whole cluster but what others have made.
+one_namespace() {
+  shop named
+  release named install --set crds.install=false,ingressClass.create=false,ingressClass.name=named,ingressClass.controller=vigie.dev/named \
+    --set admissionPolicies.agents=false,admissionPolicies.warnings=false,watch.namespaces='{shop-named}' \
+    --set service.type=ClusterIP,proxy.replicas=1,controller.replicas=1
+  local at whole
+  at=$(kubectl get service named-vigie --namespace vigie --output 'jsonpath={.spec.clusterIP}')
+  until_true 30 'an answer in the one namespace' answers named "$at"
+  until_true 30 'the address of the Service at the Ingress' address_is named "$at"
+  whole=$(kubectl get "$(kubectl api-resources --verbs list --namespaced=false --output name | grep -v ^componentstatuses | paste -sd,)" \
+    --selector app.kubernetes.io/instance=named --output name)
+  [[ -z "$whole" ]] || fail "it made $whole"
+  say "in one namespace, without any right in the cluster"
+  uninstall named
+}
+
 # One release goes while the other is under load; then that one goes. What is left is the users'.
 removal() {
+  route vigie generated
+  until_true 20 'a RouteHealth that was made for an Ingress' kubectl get routehealth generated.auto --namespace shop-vigie
   load vigie "$(address edge-vigie)"
   uninstall inner
   loaded 'an uninstall of the other release'
   uninstall edge
   until_true 60 'what was published is gone' nothing_left
-  kubectl get routehealth ours --namespace shop-vigie >/dev/null || fail "a user's own RouteHealth is gone"
+  [[ $(kubectl get routehealth --all-namespaces --output 'jsonpath={.items[*].metadata.name}' | tr ' ' '\n' | sort -u) == ours ]] ||
+    fail "of RouteHealths, not exactly the users' own are left"
   say "uninstalled: the definition and the users' own RouteHealths are left"
 }
 nothing_left() {
   local kinds left
-  kinds=$(kubectl api-resources --verbs list --output name | grep -v '^events\|^pods.metrics' | paste -sd,)
+  kinds=$(kubectl api-resources --verbs list --output name | grep -v '^events\|^componentstatuses' | paste -sd,)
   # By our labels or our names; a namespace has some objects of its own.
   left=$(kubectl get "$kinds" --all-namespaces --ignore-not-found --output \
     'custom-columns=K:.kind,S:.metadata.namespace,N:.metadata.name,A:.metadata.labels.app\.kubernetes\.io/name,I:.metadata.labels.vigie\.dev/instance' --no-headers |
-    awk '$4 == "vigie" || $5 != "<none>" || ($2 == "vigie" && $3 ~ /vigie-|^(edge|inner|third)/)' | grep -v '^Namespace ' || true)
+    awk '$4 == "vigie" || $5 != "<none>" || ($2 == "vigie" && $3 ~ /vigie-|^(edge|inner|third|named)/)' | grep -v '^Namespace ' || true)
   [[ -z "$left" ]] || { echo "$left" >"$work/left.log"; return 1; }
   [[ -z $(kubectl get ingress --all-namespaces --output 'jsonpath={.items[*].status.loadBalancer.ingress}') ]]
 }
@@ -356,12 +376,12 @@ forbidden() {
   say "nothing that was asked of the API was forbidden"
 }
 
-all=(install_nginx rights metrics restarts upgrade older_crd kubelet_stops install_haproxy other_kinds removal)
+all=(install_nginx rights metrics restarts upgrade older_crd kubelet_stops install_haproxy other_kinds one_namespace removal)
 (($#)) || set -- "${all[@]}"
 kubectl create namespace vigie >/dev/null
 kubectl label namespace vigie pod-security.kubernetes.io/enforce=restricted >/dev/null
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=web -keyout "$work/web.key" \
-  -out "$work/web.crt" -addext subjectAltName=DNS:vigie.example.com,DNS:inner.example.com,DNS:third.example.com 2>/dev/null
+  -out "$work/web.crt" -addext subjectAltName=DNS:vigie.example.com,DNS:inner.example.com,DNS:third.example.com,DNS:named.example.com 2>/dev/null
 balancer &
 for step; do "$step"; done
 forbidden
