@@ -1,7 +1,7 @@
 # Vigie's image: one static binary and nothing else. `make image` builds the same without a daemon.
 #
 #   docker build --tag registry.example.com/vigie:0.1.0 .
-FROM docker.io/library/rust:1.95-alpine AS build
+FROM docker.io/library/rust:1.95.0-alpine AS build
 # ring brings C and assembler.
 RUN apk add --no-cache musl-dev
 WORKDIR /src

@@ -328,6 +328,10 @@ other_kinds() {
     --set proxy.workload=DaemonSet,service.type=NodePort,service.nodePorts.http=30080,service.nodePorts.https=30443
   until_true 30 'an answer on the node port' answers third 10.77.0.1 30080 30443
   say "nginx, a DaemonSet, a NodePort"
+  load third 10.77.0.1 30080
+  kubectl rollout restart --namespace vigie daemonset/third-vigie-proxy >/dev/null
+  rolled daemonset/third-vigie-proxy
+  loaded 'a rolling update of a DaemonSet, on one node'
   uninstall third
 }
 
