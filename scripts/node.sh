@@ -232,10 +232,14 @@ done
 # ── What runs pods ──
 
 until_true 120 'the API server' kubectl get --raw /readyz
+controllers=(
+  clusterrole-aggregation daemonset deployment disruption endpointslice endpointslicemirroring garbagecollector
+  job namespace nodelifecycle podgc replicaset root-ca-cert-publisher serviceaccount taint-eviction-controller
+  validatingadmissionpolicy-status-controller
+)
 "$programs/kube-controller-manager" --kubeconfig "$keys/manager.kubeconfig" --leader-elect=false \
   --use-service-account-credentials --service-account-private-key-file "$keys/accounts.key" --root-ca-file "$keys/ca.crt" \
-  --secure-port 0 --profiling=false --controllers \
-  clusterrole-aggregation,daemonset,deployment,disruption,endpointslice,endpointslicemirroring,garbagecollector,job,namespace,nodelifecycle,podgc,replicaset,root-ca-cert-publisher,serviceaccount,taint-eviction-controller,validatingadmissionpolicy-status-controller \
+  --secure-port 0 --profiling=false --controllers "$(IFS=,; echo "${controllers[*]}")" \
   >"$log/controller-manager.log" 2>&1 &
 "$programs/kube-scheduler" --kubeconfig "$keys/scheduler.kubeconfig" --authentication-kubeconfig "$keys/scheduler.kubeconfig" \
   --authorization-kubeconfig "$keys/scheduler.kubeconfig" --leader-elect=false --bind-address 127.0.0.1 --secure-port 0 \
