@@ -1,5 +1,5 @@
 # Few targets; CI calls the same. Everything that is slow to make lies in caches outside the checkout.
-.PHONY: run cluster-demo test check bless proxies control-plane crds bench fuzz soak
+.PHONY: run cluster-demo test check chart-check e2e image bless proxies control-plane crds bench fuzz soak
 
 # Serves examples/hello with both proxies on free ports, with demo backends that answer.
 run: proxies
@@ -16,12 +16,26 @@ test: proxies control-plane check
 	cargo test --quiet
 	scripts/demo.sh --check
 	scripts/cluster-demo.sh --check
+	scripts/chart-check.sh
 
 # Format, lints and licences: quick, before every commit.
 check:
 	cargo fmt --check
 	cargo clippy --quiet --all-targets -- -D warnings
 	scripts/deny.sh
+
+# Holds the chart against a real API server: every kind of installation, and what its policies do.
+chart-check: control-plane
+	scripts/chart-check.sh
+
+# Installs the chart on a node with a real kubelet, and does to it what operations do.
+e2e: proxies control-plane image
+	scripts/e2e.sh
+
+# Vigie's own image, as an archive in target/image; takes a static binary, and so a musl target of Rust.
+image:
+	cargo build --quiet --locked --release --target $(shell uname -m)-unknown-linux-musl --bin vigie
+	scripts/image.sh
 
 # Writes the expected files of cases, and generated files, anew.
 bless: proxies control-plane
@@ -35,8 +49,10 @@ proxies:
 control-plane:
 	scripts/control-plane.sh
 
+# The chart has a copy of the definition, and of the roles in deploy/.
 crds:
 	cargo run --quiet -- crds > crds/routehealths.yaml
+	cp crds/routehealths.yaml deploy/*.yaml charts/vigie/files/
 
 # Figures, as ratios against a baseline of the same run.
 bench: proxies
