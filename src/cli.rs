@@ -4,11 +4,14 @@
 pub mod options;
 
 mod agent;
+mod cleanup;
 mod connect;
 mod controller;
 mod crds;
 mod explain;
+mod install;
 mod lint;
+mod proxy;
 mod render;
 mod report;
 mod run;
@@ -40,6 +43,12 @@ enum Command {
     Controller(controller::ControllerArgs),
     /// Load what is published into a proxy beside us, and report
     Agent(agent::AgentArgs),
+    /// Load what an agent beside us hands over into a proxy, without any right in the cluster
+    Proxy(proxy::ProxyCommand),
+    /// Take back what an installation that is gone left in other namespaces
+    Cleanup(cleanup::CleanupArgs),
+    /// Put this program where another container can run it
+    Install(install::InstallArgs),
     /// Wait until every proxy runs an Ingress as it is now, and it works
     Wait(wait::WaitArgs),
     /// Show what is published, which proxies run it, and what is not healthy
@@ -61,6 +70,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Controller(args) => controller::run(&args),
         Command::Agent(args) => agent::run(&args),
+        Command::Proxy(args) => proxy::run(&args),
+        Command::Cleanup(args) => cleanup::run(&args),
+        Command::Install(args) => install::install(&args),
         Command::Wait(args) => wait::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Lint(args) => lint::lint(&args),

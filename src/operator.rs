@@ -1,6 +1,7 @@
 //! Runs Vigie in a cluster: snapshots in, publications and status out. One writer for each outside
 //! thing, and only while this process leads; whoever follows builds all the same, so that it is warm.
 
+pub mod cleanup;
 pub mod lease;
 pub mod proxies;
 pub mod publish;

@@ -1,6 +1,6 @@
 //! The cluster's side of bundles: the index and the endpoints of our own namespace are watched, shards
-//! that are new are fetched, and what can be read as a whole is handed over. What cannot be read, or is
-//! not there, changes nothing: the last bundle stays until there is a next one.
+//! that are new are fetched, and what is whole is handed over. What is not there changes nothing: the
+//! latest that was whole stays until there is a next one.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -19,13 +19,12 @@ use crate::api::part::{ENDPOINTS, INDEX};
 use crate::api::{INSTANCE_LABEL, PART_LABEL, PROXY_LABEL};
 use crate::model::PrivatePem;
 use crate::moment::until;
-use crate::render::bundle::{Bundle, ProxyKind};
-use crate::render::wire::{
-    Contents, EndpointsPart, Installation, Plain, ReadShard, Shard, WireError, contents, join,
-    read_endpoints,
-};
+use crate::render::bundle::ProxyKind;
+use crate::render::wire::{Contents, Installation, Plain, Shard, WireError, contents, is_intact};
 use crate::telemetry::chain;
 use crate::watching::watching;
+
+use super::mirror::Mirror;
 
 /// Shards that are fetched at the same time.
 const AT_ONCE: usize = 16;
@@ -41,7 +40,7 @@ pub struct Followed {
     pub listed: bool,
     /// There is an index.
     pub published: bool,
-    /// Why there is no newer bundle than the one at hand; None where there is nothing to say.
+    /// Why there is nothing newer than what is at hand; None where there is nothing to say.
     pub problem: Option<String>,
 }
 
@@ -56,6 +55,8 @@ enum FollowError {
     },
     #[error("cannot fetch {object}: no answer within {} s", PATIENCE.as_secs())]
     Slow { object: String },
+    #[error("{object} does not hold what its name says")]
+    Altered { object: String },
 }
 
 /// Which publication is followed.
@@ -69,17 +70,15 @@ pub struct Followee {
 struct Follower {
     client: Client,
     of: Followee,
-    index: Plain,
-    shards: BTreeMap<String, ReadShard>,
+    index: Arc<Plain>,
+    shards: BTreeMap<String, Arc<Shard>>,
     /// Those also that no index names yet: they are written ahead of it.
-    endpoints: BTreeMap<String, Result<EndpointsPart, WireError>>,
+    endpoints: BTreeMap<String, Arc<Plain>>,
     /// Endpoints that are gone and were needed when they went; they stay until they are not.
     gone: BTreeSet<String>,
     listed: bool,
-    /// The latest bundle that could be read, with the endpoints that are published now.
-    latest: Option<Arc<Bundle>>,
-    /// Whether the index is another one than that of the latest bundle.
-    stale: bool,
+    /// The latest that was whole, with the endpoints that are published now.
+    latest: Option<Mirror>,
     /// What a list under way has named so far.
     listing: Vec<ConfigMap>,
 }
@@ -88,7 +87,7 @@ struct Follower {
 pub async fn follow(
     client: Client,
     of: Followee,
-    bundles: watch::Sender<Option<Arc<Bundle>>>,
+    mirrors: watch::Sender<Option<Mirror>>,
     followed: watch::Sender<Followed>,
 ) {
     let (instance, proxy) = (&of.installation, of.proxy);
@@ -102,7 +101,7 @@ pub async fn follow(
     let (mut pause, mut retry) = (FIRST_PAUSE, None);
     loop {
         let due = tokio::select! {
-            () = bundles.closed() => return,
+            () = mirrors.closed() => return,
             () = until(retry) => true,
             Some(event) = objects.next() => match event {
                 Ok(event) => follower.take(event),
@@ -117,37 +116,27 @@ pub async fn follow(
         if !due {
             continue;
         }
-        retry = match follower.assemble().await {
-            Ok(bundle) => {
+        let completed = follower.complete().await;
+        // Endpoints go on changing also while an index is not whole.
+        if let Some(latest) = &follower.latest {
+            mirrors.send_replace(Some(latest.clone()));
+        }
+        retry = match completed {
+            Ok(()) => {
                 pause = FIRST_PAUSE;
                 tell(&followed, &follower, None);
-                if let Some(bundle) = bundle {
-                    hand_over(&bundles, bundle);
-                }
                 None
             }
             Err(error) => {
                 let words = chain(&error);
-                tracing::warn!(error = %words, "what is published cannot be read");
+                tracing::warn!(error = %words, "what is published is not whole");
                 tell(&followed, &follower, Some(words));
-                // Endpoints go on changing meanwhile.
-                if let Some(latest) = follower.latest.clone() {
-                    hand_over(&bundles, latest);
-                }
                 let moment = Instant::now() + pause;
                 pause = (2 * pause).min(LONGEST_PAUSE);
                 Some(moment)
             }
         };
     }
-}
-
-fn hand_over(bundles: &watch::Sender<Option<Arc<Bundle>>>, bundle: Arc<Bundle>) {
-    bundles.send_if_modified(|known| {
-        let changed = known.as_ref() != Some(&bundle);
-        *known = Some(bundle);
-        changed
-    });
 }
 
 fn tell(followed: &watch::Sender<Followed>, follower: &Follower, problem: Option<String>) {
@@ -168,18 +157,17 @@ impl Follower {
         Self {
             client,
             of,
-            index: Plain::new(),
+            index: Arc::default(),
             shards: BTreeMap::new(),
             endpoints: BTreeMap::new(),
             gone: BTreeSet::new(),
             listed: false,
             latest: None,
-            stale: false,
             listing: Vec::new(),
         }
     }
 
-    /// Takes what the watch says. Says whether a bundle may come of it.
+    /// Takes what the watch says. Says whether something may be new.
     fn take(&mut self, event: Event<ConfigMap>) -> bool {
         match event {
             Event::Init => {
@@ -218,45 +206,52 @@ impl Follower {
         let name = object.name_any();
         let data = object.data.unwrap_or_default();
         if name == self.name() {
-            if self.index != data {
-                self.index = data;
-                self.stale = true;
-            }
+            self.index = Arc::new(data);
             return;
         }
-        let part = read_endpoints(&name, &data);
-        if let (Some(latest), Ok(part)) = (&mut self.latest, &part) {
-            take_endpoints(latest, part);
-        }
         self.gone.remove(&name);
-        self.endpoints.insert(name, part);
-    }
-
-    /// The bundle of what is published now; None while nothing is.
-    async fn assemble(&mut self) -> Result<Option<Arc<Bundle>>, FollowError> {
-        if !self.stale || self.index.is_empty() {
-            return Ok(self.latest.clone());
+        let known = self.endpoints.get(&name);
+        if known.is_none_or(|known| **known != data) {
+            self.endpoints.insert(name, Arc::new(data));
         }
-        let begun = Instant::now();
-        let name = self.name();
-        let contents = contents(&name, &self.index)?;
-        self.fetch(&contents).await?;
-        let bundle = Arc::new(join(&name, &self.index, &self.shards, &self.endpoints)?);
-        tracing::debug!(took = ?begun.elapsed(), "read");
-        let (shards, endpoints) = (&contents.shards, &contents.endpoints);
-        let named: BTreeSet<&String> = shards.iter().map(|(_, shard)| shard).collect();
-        self.shards.retain(|name, _| named.contains(name));
-        let gone = std::mem::take(&mut self.gone);
-        let is_of_use = |name: &String| endpoints.contains(name) || !gone.contains(name);
-        self.endpoints.retain(|name, _| is_of_use(name));
-        let still = gone.into_iter().filter(|name| endpoints.contains(name));
-        self.gone = still.collect();
-        self.latest = Some(bundle.clone());
-        self.stale = false;
-        Ok(Some(bundle))
     }
 
-    async fn fetch(&mut self, contents: &Contents) -> Result<(), FollowError> {
+    /// Fetches what the index names and we lack. What is whole then is the latest.
+    async fn complete(&mut self) -> Result<(), FollowError> {
+        if let Some(latest) = &mut self.latest {
+            latest.endpoints.clone_from(&self.endpoints);
+            if latest.index == self.index {
+                return Ok(());
+            }
+        }
+        if self.index.is_empty() {
+            return Ok(());
+        }
+        let named = self.fetch().await?;
+        let missing = |name: &&String| !self.endpoints.contains_key(*name);
+        if let Some(object) = named.endpoints.iter().find(missing) {
+            return Err(FollowError::Wire(WireError::Missing {
+                object: object.clone(),
+                named_by: self.name(),
+            }));
+        }
+        let shards: BTreeSet<&String> = named.shards.iter().map(|(_, shard)| shard).collect();
+        self.shards.retain(|name, _| shards.contains(name));
+        let gone = std::mem::take(&mut self.gone);
+        let is_of_use = |name: &String| named.endpoints.contains(name) || !gone.contains(name);
+        self.endpoints.retain(|name, _| is_of_use(name));
+        let gone = gone.into_iter();
+        self.gone = gone.filter(|name| named.endpoints.contains(name)).collect();
+        self.latest = Some(Mirror {
+            index: self.index.clone(),
+            shards: self.shards.clone(),
+            endpoints: self.endpoints.clone(),
+        });
+        Ok(())
+    }
+
+    async fn fetch(&mut self) -> Result<Contents, FollowError> {
+        let contents = contents(&self.name(), &self.index)?;
         let known = &self.shards;
         let missing = contents.shards.iter();
         let missing = missing.filter(|(_, name)| !known.contains_key(name));
@@ -271,16 +266,15 @@ impl Follower {
         for outcome in fetched {
             match outcome {
                 Ok((name, shard)) => {
-                    self.shards.insert(name, shard);
+                    self.shards.insert(name, Arc::new(shard));
                 }
                 Err(error) => failed = Some(error),
             }
         }
-        failed.map_or(Ok(()), Err)
+        failed.map_or(Ok(contents), Err)
     }
 
-    /// What has been read is not fetched again: it holds what its name says.
-    async fn fetch_one(&self, kind: &str, name: &str) -> Result<(String, ReadShard), FollowError> {
+    async fn fetch_one(&self, kind: &str, name: &str) -> Result<(String, Shard), FollowError> {
         let failed = |source| FollowError::Fetch {
             object: format!("{kind} {name}"),
             source: Box::new(source),
@@ -304,28 +298,12 @@ impl Follower {
             let object = api.get(name).await.map_err(failed)?;
             Ok(Shard::Plain(object.data.unwrap_or_default()))
         };
+        let object = format!("{kind} {name}");
         match timeout(PATIENCE, fetch).await {
-            Ok(shard) => Ok((name.to_owned(), ReadShard::of(name, &shard?)?)),
-            Err(_) => Err(FollowError::Slow {
-                object: format!("{kind} {name}"),
-            }),
-        }
-    }
-}
-
-/// Only the endpoints of this object can differ from those at hand.
-fn take_endpoints(latest: &mut Arc<Bundle>, part: &EndpointsPart) {
-    let differs = part.pools.iter().any(|(upstream, endpoints)| {
-        let pool = latest.pools.get(upstream);
-        pool.is_some_and(|pool| pool.endpoints != *endpoints)
-    });
-    if !differs {
-        return;
-    }
-    let bundle = Arc::make_mut(latest);
-    for (upstream, endpoints) in &part.pools {
-        if let Some(pool) = bundle.pools.get_mut(upstream) {
-            pool.endpoints.clone_from(endpoints);
+            // What is kept is not fetched again: nothing is that somebody has put in its place.
+            Ok(Ok(shard)) if !is_intact(name, &shard) => Err(FollowError::Altered { object }),
+            Ok(shard) => Ok((name.to_owned(), shard?)),
+            Err(_) => Err(FollowError::Slow { object }),
         }
     }
 }

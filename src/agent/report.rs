@@ -57,7 +57,11 @@ impl Reporter {
     }
 
     /// Reports until nothing can change any more.
-    pub async fn run(&self, mut reports: watch::Receiver<Report>) {
+    pub async fn run(&self, mut reports: watch::Receiver<Option<Report>>) {
+        // Before the first one there is no proxy to tell of.
+        if reports.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         let (mut pause, mut retry) = (FIRST_PAUSE, Some(Instant::now()));
         let mut renew = Instant::now();
         reports.mark_unchanged();
@@ -70,7 +74,11 @@ impl Reporter {
                 () = until(retry) => true,
                 () = sleep_until(renew) => false,
             };
-            let report = reports.borrow_and_update().clone();
+            let Some(mut report) = reports.borrow_and_update().clone() else {
+                continue;
+            };
+            report.pod.clone_from(&self.pod.name);
+            report.proxy = self.of.proxy.to_string();
             let done = if write {
                 self.write(&report).await
             } else {

@@ -1,26 +1,23 @@
-//! `vigie agent`: beside each proxy, it loads what is published and reports.
+//! `vigie agent`: beside each proxy, it has loaded what is published, and reports.
 
-mod pages;
+pub mod pages;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 
 use super::GOOD;
 use super::connect::{ConnectArgs, client, machine};
-use super::lint::ProxyName;
+use super::proxy::ProxyArgs;
 use super::runtime::threads;
 use super::signals::Signals;
-use crate::agent::Pace;
-use crate::agent::driver::{Output, Stream};
 use crate::agent::follow::Followee;
 use crate::agent::report::Pod;
-use crate::agent::serve::{Serving, Settings};
+use crate::agent::serve::Serving;
 use crate::render::wire::Installation;
 use crate::server::serve;
-use crate::standalone::find::find;
 use crate::telemetry::{self, LogFormat, Metrics};
 
 #[derive(Debug, Args)]
@@ -44,25 +41,12 @@ pub struct AgentArgs {
     #[arg(long, env = "POD_UID", value_name = "UID")]
     pod_uid: Option<String>,
 
-    /// The proxy
-    #[arg(long, value_name = "PROXY", default_value = "nginx")]
-    proxy: ProxyName,
+    /// Hands over to a `vigie proxy` that connects to this Unix socket, and owns no proxy
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["proxy_binary", "directory", "access_log", "grace", "drain"])]
+    hand_over: Option<PathBuf>,
 
-    /// The proxy's program; default: the one in our cache, or the first in PATH
-    #[arg(long, value_name = "FILE")]
-    proxy_binary: Option<PathBuf>,
-
-    /// Where the proxy's files lie, keys too: memory-backed, and with a short path
-    #[arg(long, value_name = "FOLDER", default_value = "/run/vigie")]
-    directory: PathBuf,
-
-    /// Where the proxy's access log goes: a file, or - for standard output; default: nowhere
-    #[arg(long, value_name = "FILE")]
-    access_log: Option<PathBuf>,
-
-    /// What open requests get when the agent is ended, in seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
-    grace: u64,
+    #[command(flatten)]
+    proxy: ProxyArgs,
 
     /// Where health and metrics are served
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:10255")]
@@ -80,51 +64,45 @@ pub fn run(args: &AgentArgs) -> anyhow::Result<u8> {
 
 async fn work(args: &AgentArgs) -> anyhow::Result<u8> {
     let mut signals = Signals::new()?;
-    let found = find(args.proxy.into(), args.proxy_binary.as_deref()).await?;
     let config = args.connect.config().await?;
     let namespace = args.namespace.clone();
     let of = Followee {
         namespace: namespace.unwrap_or_else(|| config.default_namespace.clone()),
         installation: args.installation.clone(),
-        proxy: found.capabilities.proxy,
+        proxy: args.proxy.kind(),
     };
     let client = client(config)?;
-    tracing::info!(proxy = %found.capabilities, installation = %of.installation, "agent");
-    let settings = Settings {
-        found,
-        of,
-        pod: Pod {
-            name: pod_name(args.pod_name.clone())?,
-            uid: args.pod_uid.clone().filter(|uid| !uid.is_empty()),
-        },
-        directory: args.directory.clone(),
-        output: output(args),
-        pace: Pace {
-            grace: Duration::from_secs(args.grace),
-            ..Pace::default()
-        },
+    let pod = Pod {
+        name: pod_name(args.pod_name.clone())?,
+        uid: args.pod_uid.clone().filter(|uid| !uid.is_empty()),
     };
-    let serving = Serving::start(client, settings)?;
-    let pages = pages::pages(serving.view(), Metrics::default());
+    let serving = match &args.hand_over {
+        Some(socket) => {
+            undumpable()?;
+            tracing::info!(socket = %socket.display(), installation = %of.installation, "agent");
+            Serving::beside(client, of, pod, socket)?
+        }
+        None => {
+            let settings = args.proxy.settings(&of.installation).await?;
+            let capabilities = settings.found.capabilities;
+            tracing::info!(proxy = %capabilities, installation = %of.installation, "agent");
+            Serving::here(client, of, pod, settings)?
+        }
+    };
+    let pages = pages::pages(serving.view(), signals.received(), Metrics::default());
     let (address, answering) = serve(args.listen, pages).await?;
     tracing::info!(%address, "health and metrics");
     tokio::select! {
-        worked = serving.run(signals.any()) => worked?,
+        worked = serving.run(args.proxy.drained(signals.any())) => worked?,
         () = answering => {}
     }
     tracing::info!("stopped");
     Ok(GOOD)
 }
 
-fn output(args: &AgentArgs) -> Output {
-    Output {
-        access: match &args.access_log {
-            None => Stream::Null,
-            Some(path) if path.as_os_str() == "-" => Stream::Stdout,
-            Some(path) => Stream::File(path.clone()),
-        },
-        errors: true,
-    }
+/// Nobody of the same user may look into a process that holds a token.
+fn undumpable() -> anyhow::Result<()> {
+    nix::sys::prctl::set_dumpable(false).context("cannot keep others from our memory")
 }
 
 fn pod_name(given: Option<String>) -> anyhow::Result<String> {

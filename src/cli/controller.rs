@@ -188,7 +188,7 @@ async fn operate(args: &ControllerArgs) -> anyhow::Result<u8> {
 
 /// Tells installations of a cluster apart, also those of one name in two namespaces: a label's value,
 /// which has at most 63 characters.
-fn instance(namespace: &str, installation: &Installation) -> String {
+pub fn instance(namespace: &str, installation: &Installation) -> String {
     let whole = format!("{namespace}.{installation}");
     if whole.len() <= 63 {
         return whole;

@@ -2,10 +2,12 @@
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    received: watch::Sender<bool>,
 }
 
 impl Signals {
@@ -15,7 +17,13 @@ impl Signals {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            received: watch::Sender::new(false),
         })
+    }
+
+    /// Whether one has come that was waited for.
+    pub fn received(&self) -> watch::Receiver<bool> {
+        self.received.subscribe()
     }
 
     pub async fn any(&mut self) {
@@ -23,5 +31,6 @@ impl Signals {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
+        self.received.send_replace(true);
     }
 }

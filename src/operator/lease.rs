@@ -20,13 +20,18 @@ use crate::telemetry::chain;
 use super::anchor::{Owner, owners};
 
 /// How long a Lease holds that is not renewed.
-const DURATION: Duration = Duration::from_secs(6);
+pub const DURATION: Duration = Duration::from_secs(6);
 /// A holder that could not renew for so long does not lead any more.
 const DEADLINE: Duration = Duration::from_secs(4);
 /// Between two looks at it.
 const RETRY: Duration = Duration::from_secs(1);
 /// From the beginning of a renewal to that of the next.
 const RENEW: Duration = Duration::from_secs(2);
+
+/// The Lease of an installation's controllers.
+pub fn name(installation: &Installation) -> String {
+    format!("{installation}-controller")
+}
 
 pub struct Election {
     api: Api<Lease>,
@@ -111,7 +116,7 @@ impl Election {
     }
 
     fn name(&self) -> String {
-        format!("{}-controller", self.installation)
+        name(&self.installation)
     }
 
     /// Takes part until `shutdown` ends, and then gives up what it holds, so that another need not

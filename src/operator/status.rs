@@ -12,7 +12,7 @@ mod events;
 mod queue;
 mod report;
 mod work;
-mod write;
+pub mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,9 +87,9 @@ pub struct Inputs {
     pub guard: Guard,
 }
 
-/// By this name the API server knows what is ours.
-fn manager(settings: &Settings) -> String {
-    format!("vigie-{}", settings.installation)
+/// By this name the API server knows what an installation has written.
+pub fn manager(installation: &str) -> String {
+    format!("vigie-{installation}")
 }
 
 fn owner(ingress: &str, uid: String) -> OwnerReference {

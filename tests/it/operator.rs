@@ -6,6 +6,7 @@
 
 mod acme;
 mod anchor;
+mod apart;
 mod aside;
 mod certificates;
 mod changes;

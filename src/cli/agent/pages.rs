@@ -7,8 +7,11 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use tokio::sync::watch;
 
-use crate::agent::serve::{State, View};
+use crate::agent::follow::Followed;
+use crate::agent::loader::State;
+use crate::agent::serve::View;
 use crate::server::{Pages, Task, TaskState};
 use crate::telemetry::{Metrics, counted, whole};
 
@@ -35,7 +38,8 @@ struct Looked {
     watching: Gauge,
 }
 
-pub fn pages(view: View, metrics: Metrics) -> Pages {
+/// `ends` tells whether the process is about to end: it takes no new work then.
+pub fn pages(view: View, ends: watch::Receiver<bool>, metrics: Metrics) -> Pages {
     let looked = Looked::default();
     metrics.register(|registry| {
         let help = "Reloads of the proxy since the start, by what forced them";
@@ -61,16 +65,28 @@ pub fn pages(view: View, metrics: Metrics) -> Pages {
     });
     let for_tasks = view.clone();
     Pages {
-        tasks: Arc::new(move || tasks(&for_tasks)),
+        tasks: Arc::new(move || tasks(&for_tasks, *ends.borrow())),
         metrics,
         refresh: Arc::new(move || looked.refresh(&view)),
         model: None,
     }
 }
 
-fn tasks(view: &View) -> Vec<Task> {
-    let state = view.state.borrow();
-    let followed = view.followed.borrow();
+fn tasks(view: &View, ends: bool) -> Vec<Task> {
+    let state = view.state.as_ref().map(watch::Receiver::borrow);
+    let mut tasks: Vec<Task> = state.iter().flat_map(|state| of_loading(state)).collect();
+    tasks.push(following(&view.followed.borrow()));
+    if ends {
+        tasks.push(Task {
+            name: "go on".to_owned(),
+            state: TaskState::Pending,
+            detail: "the process is about to end".to_owned(),
+        });
+    }
+    tasks
+}
+
+fn of_loading(state: &State) -> [Task; 2] {
     let load = Task {
         name: "proxy serves".to_owned(),
         state: match &state.loaded {
@@ -83,8 +99,20 @@ fn tasks(view: &View) -> Vec<Task> {
             (None, None) => "no bundle yet".to_owned(),
         },
     };
-    // What the proxy runs it goes on running without the cluster.
-    let follow = Task {
+    let read = Task {
+        name: "read what is published".to_owned(),
+        state: match &state.unreadable {
+            None => TaskState::Done,
+            Some(_) => TaskState::Degraded,
+        },
+        detail: state.unreadable.clone().unwrap_or_default(),
+    };
+    [load, read]
+}
+
+/// What the proxy runs it goes on running without the cluster.
+fn following(followed: &Followed) -> Task {
+    Task {
         name: "follow what is published".to_owned(),
         state: match followed.listed && followed.problem.is_none() {
             true => TaskState::Done,
@@ -95,20 +123,28 @@ fn tasks(view: &View) -> Vec<Task> {
             (None, false) => "nothing is published yet".to_owned(),
             (None, true) => String::new(),
         },
-    };
-    vec![load, follow]
+    }
 }
 
 impl Looked {
     fn refresh(&self, view: &View) {
-        let state = view.state.borrow();
+        if let Some(state) = &view.state {
+            self.refresh_loading(&state.borrow());
+        }
+        let followed = view.followed.borrow();
+        let following = followed.listed && followed.problem.is_none();
+        self.watching.set(i64::from(following));
+    }
+
+    fn refresh_loading(&self, state: &State) {
         let State {
             loaded,
             wanted,
             refused,
+            unreadable: _,
             counts,
             draining,
-        } = &*state;
+        } = state;
         for (reason, count) in &counts.reloads {
             let of = OfReason {
                 reason: reason.clone(),
@@ -137,8 +173,5 @@ impl Looked {
             .set(i64::from(runs.is_some() && runs == wanted.as_ref()));
         self.refusing.set(i64::from(refused.is_some()));
         self.draining.set(whole(*draining));
-        let followed = view.followed.borrow();
-        let following = followed.listed && followed.problem.is_none();
-        self.watching.set(i64::from(following));
     }
 }

@@ -256,7 +256,10 @@ impl<'v> Desk<'v> {
 
     /// Whether some other controller has written addresses.
     fn is_anothers(&self, seen: &IngressSeen) -> bool {
-        !seen.addresses.is_empty() && !seen.managers.contains(&manager(self.settings))
+        !seen.addresses.is_empty()
+            && !seen
+                .managers
+                .contains(&manager(&self.settings.installation))
     }
 
     fn is_unwanted(
@@ -350,7 +353,9 @@ impl<'v> Desk<'v> {
             if seen.is_deleted || !known.contains_key(name) {
                 continue;
             }
-            let is_mine = seen.managers.contains(&manager(self.settings));
+            let is_mine = seen
+                .managers
+                .contains(&manager(&self.settings.installation));
             let claim = self.seen.claim(&ingress_ref(&name.namespace, &name.name));
             let wanted = match claim {
                 Claim::Ours => ours.as_slice(),

@@ -59,7 +59,7 @@ pub async fn write(
     let (Target::RouteHealth(name) | Target::Ingress(name)) = &job.target;
     let healths: Api<RouteHealth> = Api::namespaced(client.clone(), &name.namespace);
     let by = PatchParams {
-        field_manager: Some(manager(settings)),
+        field_manager: Some(manager(&settings.installation)),
         ..PatchParams::default()
     };
     match &job.write {
@@ -144,6 +144,15 @@ fn drop_missing(patch: &mut Map<String, Value>, standing: &Map<String, Value>) {
             _ => {}
         }
     }
+}
+
+/// Takes back the addresses that an Ingress shows by what an installation has written.
+pub async fn take_back(client: Client, manager: &str, name: &ObjectName) -> kube::Result<()> {
+    let ingresses: Api<Ingress> = Api::namespaced(client, &name.namespace);
+    let by = PatchParams::apply(manager).force();
+    let patch = Patch::Apply(shown(name, &[]));
+    ingresses.patch_status(&name.name, &by, &patch).await?;
+    Ok(())
 }
 
 fn shown(name: &ObjectName, addresses: &[Address]) -> Value {

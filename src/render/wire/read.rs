@@ -159,9 +159,11 @@ pub fn decode(publication: &Publication) -> Result<Bundle, WireError> {
             shards.insert(entry.name.clone(), ReadShard::of(&entry.name, shard)?);
         }
     }
-    let read = |(name, data): (&String, &Plain)| (name.clone(), read_endpoints(name, data));
-    let endpoints = publication.endpoints.iter().map(read).collect();
-    join(name, &publication.index, &shards, &endpoints)
+    let endpoints = publication.endpoints.iter();
+    let endpoints = endpoints.map(|(name, data)| (name.as_str(), read_endpoints(name, data)));
+    let endpoints: BTreeMap<&str, _> = endpoints.collect();
+    let endpoints = endpoints.iter().map(|(name, part)| (*name, part));
+    join(name, &publication.index, &shards, &endpoints.collect())
 }
 
 /// The same, of parts that have been read.
@@ -169,7 +171,7 @@ pub fn join(
     name: &str,
     index: &Plain,
     shards: &BTreeMap<String, ReadShard>,
-    endpoints: &BTreeMap<String, Result<EndpointsPart, WireError>>,
+    endpoints: &BTreeMap<&str, &Result<EndpointsPart, WireError>>,
 ) -> Result<Bundle, WireError> {
     let index = Index::read(name, index)?;
     let missing = |object: &str| WireError::Missing {
@@ -185,7 +187,8 @@ pub fn join(
     }
     let mut pools = BTreeMap::new();
     for object in &index.endpoints {
-        let part = endpoints.get(object).ok_or_else(|| missing(object))?;
+        let part = endpoints.get(object.as_str());
+        let part = part.ok_or_else(|| missing(object))?;
         let part = part.as_ref().map_err(WireError::clone)?;
         pools.extend(&part.pools);
     }

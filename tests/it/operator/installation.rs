@@ -125,6 +125,32 @@ impl Installation {
         }
     }
 
+    /// Starts a pod with an agent and, apart from it, the owner of the proxy, as in containers of their own.
+    pub async fn apart(&self, cluster: &Cluster, kind: &str) -> Apart {
+        let name = format!("{}-{kind}", self.name);
+        let pod = Pod::start(cluster, &name, &[]).await;
+        let socket = pod.directory().join("publication.sock");
+        let common = format!("--installation {} --proxy {kind}", self.name,);
+        let agent = format!(
+            "agent {common} --kubeconfig {} --namespace {} --pod-name {name} --pod-uid {} --hand-over {}",
+            self.agents.kubeconfig.display(),
+            cluster.namespace,
+            pod.uid,
+            socket.display(),
+        );
+        let proxy = format!(
+            "proxy {common} --take-over {} --directory {} --grace 1 --drain 1",
+            socket.display(),
+            pod.directory().display(),
+        );
+        Apart {
+            agent: pod.spawn(vigie(&agent)),
+            proxy: pod.spawn(vigie(&proxy)),
+            commands: [agent, proxy],
+            pod,
+        }
+    }
+
     /// Nothing that was asked for was more than the roles allow.
     pub fn nothing_was_forbidden(&self, cluster: &Cluster) {
         self.nothing_was_forbidden_to(cluster, [&self.account]);
@@ -235,6 +261,36 @@ impl Proxy {
     }
 }
 
+/// A pod with two containers of ours.
+pub struct Apart {
+    pub pod: Pod,
+    pub agent: Process,
+    pub proxy: Process,
+    commands: [String; 2],
+}
+
+impl Apart {
+    pub fn agent_again(&mut self) {
+        self.agent = self.pod.spawn(vigie(&self.commands[0]));
+    }
+
+    pub fn proxy_again(&mut self) {
+        self.proxy = self.pod.spawn(vigie(&self.commands[1]));
+    }
+
+    /// A page of the owner of the proxy.
+    pub async fn until_page(&self, path: &str, what: &str, wanted: impl Fn(&Response) -> bool) {
+        until_page((self.pod.address, 10256).into(), path, what, wanted).await;
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        show(&self.commands[0], &self.agent);
+        show(&self.commands[1], &self.proxy);
+    }
+}
+
 /// A test that fails shows what the programs have said.
 impl Drop for Controller {
     fn drop(&mut self) {
@@ -262,7 +318,7 @@ async fn page(address: SocketAddr, path: &str) -> Option<Response> {
         .ok()
 }
 
-async fn until_page(
+pub async fn until_page(
     address: SocketAddr,
     path: &str,
     what: &str,

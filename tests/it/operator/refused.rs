@@ -156,7 +156,7 @@ fn a_status_that_is_refused_holds_no_other_back_and_is_written_when_it_is_taken(
         for (code, outcome) in CODES {
             for (what, name, resource) in REFUSED {
                 let series =
-                    format!("vigie_status_writes{{what=\"{what}\",outcome=\"{outcome}\"}}");
+                    format!("vigie_status_writes_total{{what=\"{what}\",outcome=\"{outcome}\"}}");
                 controller
                     .until_metric(&series, "told", |count| count >= 1.0)
                     .await;

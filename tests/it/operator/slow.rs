@@ -114,7 +114,7 @@ fn writes_of_status_that_are_never_answered_are_given_up_and_made_again() {
             let shown = |ingress: &Ingress| format!("{:?}", ingress.status).contains("192.0.2.9");
             crate::cluster::until(&ingresses, name, "shown", shown).await;
         }
-        let failed = "vigie_status_writes{what=\"status\",outcome=\"failed\"}";
+        let failed = "vigie_status_writes_total{what=\"status\",outcome=\"failed\"}";
         controller
             .until_metric(failed, "8", |count| count == 8.0)
             .await;

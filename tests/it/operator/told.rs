@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::networking::v1::Ingress;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
@@ -281,4 +282,64 @@ async fn all_changes(cluster: &Cluster, end: Instant) -> Vec<String> {
         changes::<Event>(cluster, end),
     );
     [maps, secrets, ingresses, healths, events].concat()
+}
+
+/// What a user has of an installation in the namespace.
+async fn left(cluster: &Cluster, installation: &Installation) -> (Vec<String>, bool) {
+    let healths: Api<RouteHealth> = cluster.api();
+    let healths = healths.list(&ListParams::default()).await.expect("a list");
+    let names = healths.items.iter().map(ResourceExt::name_any).collect();
+    let ingresses: Api<Ingress> = cluster.api();
+    let shop = ingresses.get("shop").await.expect("it is there");
+    let shown = shop.status.and_then(|status| status.load_balancer);
+    let leases: Api<Lease> = cluster.api();
+    let lease = leases
+        .get_opt(&format!("{}-controller", installation.name))
+        .await;
+    assert!(lease.expect("an answer").is_none(), "its Lease is left");
+    (names, shown.is_some_and(|shown| shown.ingress.is_some()))
+}
+
+#[test]
+fn an_installation_that_is_gone_leaves_nothing_but_what_users_wrote() {
+    test(async |cluster| {
+        let shop = cluster.backend("shop", &[]).await;
+        cluster.service_of("shop", &[&shop]).await;
+        let installation = Installation::new(&cluster).await;
+        let further = "--publish-address 192.0.2.7";
+        let mut controller = installation.controller(&cluster, "one", further);
+        apply(
+            &cluster,
+            &ingress("shop", &installation.class, HOST, "shop"),
+        )
+        .await;
+        let own = json!({
+            "apiVersion": "vigie.dev/v1alpha1", "kind": "RouteHealth", "metadata": {"name": "ours"},
+            "spec": {"targetRef": {"kind": "Ingress", "name": "nobody"}},
+        });
+        apply(&cluster, &own).await;
+        let ingresses: Api<Ingress> = cluster.api();
+        let healths: Api<RouteHealth> = cluster.api();
+        super::installation::until("it is told", async || {
+            let shop = ingresses.get("shop").await.expect("it is there");
+            let shown = shop.status.and_then(|status| status.load_balancer);
+            shown.is_some_and(|shown| shown.ingress.is_some())
+                && healths
+                    .get_opt("shop.auto")
+                    .await
+                    .expect("an answer")
+                    .is_some()
+        })
+        .await;
+        controller.process.kill();
+        controller.process.ended().await;
+        let cleanup = format!(
+            "cleanup --installation {} --namespace {}",
+            installation.name, cluster.namespace
+        );
+        let (code, said) = tool(&cluster, &cleanup).await;
+        assert_eq!(code, Some(0), "{said}");
+        let expected = (vec!["ours".to_owned()], false);
+        assert_eq!(left(&cluster, &installation).await, expected);
+    });
 }
