@@ -203,19 +203,22 @@ metrics() {
   until_true 20 'the finding' told vigie_findings
   told . || true
   grep -hoE '\bvigie_[a-z_]+' charts/vigie/files/alerts.yaml charts/vigie/files/dashboard.json | sort -u |
-    comm -23 - <(sed -n 's/^# TYPE \(vigie_[a-z_]*\) .*/\1/p' "$work/metrics" | sort -u) >"$work/untold"
+    comm -23 - <(awk '/^# TYPE vigie_/ {print $3 ($4 == "counter" ? "_total" : "")}' "$work/metrics" | sort -u) >"$work/untold"
   [[ ! -s "$work/untold" ]] || fail "nobody tells $(paste -sd' ' "$work/untold")"
   say "all metrics of dashboard and alerts are told"
 }
 # told WORD: whether it is among the metrics that all pods tell at the moment.
 told() {
-  local address port
+  local address addresses port ports
   : >"$work/metrics"
-  while read -r address port; do
-    curl --silent --fail --max-time 5 "http://$address:$port/metrics" >>"$work/metrics"
-  done < <(kubectl get endpointslices --namespace vigie --selector vigie.dev/metrics=true \
-    --output 'jsonpath={range .items[*]}{range .endpoints[*]}{.addresses[0]}{" "}{end}{.ports[0].port}{"\n"}{end}' |
-    awk '{for (i = 1; i < NF; i++) print $i, $NF}')
+  while IFS=';' read -r addresses ports; do
+    for address in $addresses; do
+      for port in $ports; do
+        curl --silent --fail --max-time 5 "http://$address:$port/metrics" >>"$work/metrics"
+      done
+    done
+  done < <(kubectl get endpointslices --namespace vigie --selector vigie.dev/metrics=true --output \
+    'jsonpath={range .items[*]}{range .endpoints[*]}{.addresses[0]}{" "}{end}{";"}{range .ports[*]}{.port}{" "}{end}{"\n"}{end}')
   grep -q "^$1" "$work/metrics"
 }
 
