@@ -48,7 +48,7 @@ pub use process::{Process, vigie};
 
 static SHARED: OnceCell<Result<Arc<ControlPlane>, String>> = OnceCell::const_new();
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Between two looks at what is waited for.
 const GLANCE: Duration = Duration::from_millis(20);

@@ -180,7 +180,7 @@ fn a_process_tells_its_lines_and_takes_signals() {
         let pod = Pod::start(&cluster, "one", &[]).await;
         let mut polite = pod.spawn(sh(
             "trap 'echo asked; exit 3' TERM; trap 'echo again' HUP; pwd; echo aside >&2; \
-             while :; do sleep 0.01; done",
+             while :; do sleep 0.1 & wait $!; done",
         ));
         polite
             .line("what it says aside", |line| line == "aside")

@@ -16,7 +16,7 @@ use crate::cluster::{Account, Cluster, Pod, Process, vigie};
 use crate::support::client::{Request, Response, Target, exchange};
 
 /// How long something may take that takes milliseconds on an idle machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 const GLANCE: Duration = Duration::from_millis(20);
 
 pub struct Installation {
