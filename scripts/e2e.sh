@@ -83,7 +83,8 @@ release() {
 uninstall() {
   forbidden
   "$helm" uninstall "$1" --namespace vigie --wait --timeout 180s >"$work/helm-$1.log" 2>&1 || { cat "$work/helm-$1.log" >&2; fail "helm uninstall $1"; }
-  # Rights go before pods do.
+  # Rights go before pods do, and what ends meanwhile still says so.
+  kubectl wait --for=delete pod --namespace vigie --selector "app.kubernetes.io/instance=$1" --timeout 90s >/dev/null 2>&1 || true
   audited=$(stat -c %s "$work/audit.log")
 }
 

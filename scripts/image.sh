@@ -55,7 +55,7 @@ for part; do
   architecture=${part%%=*} binary=${part#*=}
   [[ -x "$binary" ]] || die "no program at $binary; \`make image\` builds it"
   # Nothing else is in the image, so no loader and no library.
-  if ldd "$binary" >/dev/null 2>&1; then die "$binary is not static"; fi
+  if ldd "$binary" 2>/dev/null | grep -qv 'statically linked'; then die "$binary is not static"; fi
   root=$work/$architecture
   mkdir -p "$root/usr/share/doc/vigie"
   install -m 755 "$binary" "$root/vigie"
