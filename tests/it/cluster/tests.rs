@@ -179,7 +179,7 @@ fn a_process_tells_its_lines_and_takes_signals() {
     test(async |cluster| {
         let pod = Pod::start(&cluster, "one", &[]).await;
         let mut polite = pod.spawn(sh(
-            "trap 'echo asked; exit 3' TERM; trap 'echo again' HUP; pwd; echo aside >&2; \
+            "trap 'echo asked; exit 3' TERM; trap 'echo again' USR1; pwd; echo aside >&2; \
              while :; do sleep 0.1 & wait $!; done",
         ));
         polite
@@ -188,7 +188,7 @@ fn a_process_tells_its_lines_and_takes_signals() {
         let place = pod.directory().to_str().expect("a path").to_owned();
         polite.line("its directory", |line| line == place).await;
         let count = polite.said().len();
-        polite.signal(Signal::SIGHUP);
+        polite.signal(Signal::SIGUSR1);
         polite
             .line_after(count, "again", |line| line == "again")
             .await;
