@@ -216,7 +216,7 @@ impl Loader {
         let begun = Instant::now();
         let read = self.reader.read(mirror);
         tracing::debug!(took = ?begun.elapsed(), "read");
-        let unreadable = read.as_ref().err().map(chain_of);
+        let unreadable = read.as_ref().err().map(|error| chain(error));
         if let Some(words) = &unreadable {
             tracing::warn!(error = %words, "what is published cannot be read");
         }
@@ -360,10 +360,6 @@ fn tell(load: &Load) {
     for note in &load.aside.notes {
         tracing::warn!("{note}");
     }
-}
-
-fn chain_of(error: &crate::render::wire::WireError) -> String {
-    chain(error)
 }
 
 fn warn_of_copy(error: &CopyError) {

@@ -21,6 +21,7 @@ use crate::api::part::REPORT;
 use crate::api::report::{LEASE_SECONDS, Report};
 use crate::api::route_health::{ConditionStatus, RouteHealth};
 use crate::api::{INSTANCE_LABEL, PART_LABEL};
+use crate::operator::lease;
 use crate::render::bundle::ProxyKind;
 use crate::render::wire::{Installation, contents};
 
@@ -69,7 +70,7 @@ async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
 
 async fn leader(client: &Client, namespace: &str, of: &Installation) -> anyhow::Result<String> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
-    let lease = leases.get_opt(&format!("{of}-controller")).await;
+    let lease = leases.get_opt(&lease::name(of)).await;
     let lease = lease.with_context(|| format!("cannot read Leases in {namespace}"))?;
     let holder = lease.and_then(|lease| lease.spec?.holder_identity);
     Ok(match holder {

@@ -7,13 +7,13 @@ use futures_util::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::telemetry::chain;
+use crate::watching::watching;
 
 use super::Settings;
 
@@ -40,7 +40,7 @@ async fn follow(client: Client, namespace: String, owner: watch::Sender<Option<O
     };
     let api: Api<PartialObjectMeta<ConfigMap>> = Api::namespaced(client, &namespace);
     let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut events = pin!(watcher(api, config).default_backoff());
+    let mut events = pin!(watching(api, config));
     loop {
         let event = tokio::select! {
             () = owner.closed() => return,

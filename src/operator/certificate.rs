@@ -13,8 +13,7 @@ use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::PartialObjectMeta;
-use kube::runtime::watcher::Event;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, Client};
 use serde_json::json;
 use tokio::sync::watch;
@@ -28,6 +27,7 @@ use crate::self_signed::{SelfSignedError, is_due, self_signed};
 use crate::snapshot::ObjectName;
 use crate::telemetry::chain;
 use crate::translate::certificate_of_secret;
+use crate::watching::watching;
 
 use super::anchor::{Owner, owners};
 use super::{Settings, today};
@@ -98,7 +98,7 @@ impl Keeper {
             Api::namespaced(self.api.clone().into_client(), &self.object.namespace);
         let only =
             watcher::Config::default().fields(&format!("metadata.name={}", self.object.name));
-        let mut events = pin!(watcher(secrets, only).default_backoff());
+        let mut events = pin!(watching(secrets, only));
         let mut first = true;
         loop {
             let known = told.borrow().clone();
