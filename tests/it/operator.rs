@@ -28,7 +28,7 @@ mod watched;
 use serde_json::{Value, json};
 
 use crate::change::load::{Load, Log};
-use crate::cluster::{Cluster, until_backend};
+use crate::cluster::{Cluster, Pod, until_backend};
 use installation::{Controller, Installation, Proxy};
 
 /// A host as most tests have one; load is only put on hosts whose names are known at compile time.
@@ -63,11 +63,14 @@ async fn until_both(proxies: &[Proxy], host: &str, backend: &str) {
 }
 
 fn load(proxies: &[Proxy]) -> Vec<Load> {
-    let begin = |proxy: &Proxy| {
-        let address = proxy.pod.address;
-        Load::begin(HOST, (address, 8080).into(), (address, 8443).into())
-    };
-    proxies.iter().map(begin).collect()
+    let on = |proxy: &Proxy| load_on(&proxy.pod);
+    proxies.iter().map(on).collect()
+}
+
+/// Asks what serves in a pod all the time.
+fn load_on(pod: &Pod) -> Load {
+    let address = pod.address;
+    Load::begin(HOST, (address, 8080).into(), (address, 8443).into())
 }
 
 /// Every request was answered by a backend, and there were some.

@@ -6,10 +6,9 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use super::installation::{Apart, Installation, until, until_page};
-use super::{HOST, apply, ingress, nothing_is_lost};
-use crate::change::load::Load;
-use crate::cluster::{Pod, Process, test, until_backend};
+use super::installation::{Apart, Controller, Installation, until, until_page};
+use super::{HOST, apply, ingress, load_on, nothing_is_lost};
+use crate::cluster::{Cluster, Pod, Process, test, until_backend};
 use crate::support::client::Response;
 
 async fn until_all(pods: &[Apart], host: &str, backend: &str) {
@@ -19,12 +18,17 @@ async fn until_all(pods: &[Apart], host: &str, backend: &str) {
     }
 }
 
-fn load(pods: &[Apart]) -> Vec<Load> {
-    let begin = |apart: &Apart| {
-        let address = apart.pod.address;
-        Load::begin(HOST, (address, 8080).into(), (address, 8443).into())
-    };
-    pods.iter().map(begin).collect()
+/// An installation whose proxies are apart from their agents, and serve one host by one backend.
+async fn served(cluster: &Cluster) -> (Installation, Controller, Vec<Apart>) {
+    let installation = Installation::new(cluster).await;
+    let controller = installation.controller(cluster, "one", "");
+    let mut pods = Vec::new();
+    for kind in ["nginx", "haproxy"] {
+        pods.push(installation.apart(cluster, kind).await);
+    }
+    apply(cluster, &ingress("shop", &installation.class, HOST, "shop")).await;
+    until_all(&pods, HOST, "shop").await;
+    (installation, controller, pods)
 }
 
 fn is_ready(answer: &Response) -> bool {
@@ -38,25 +42,14 @@ fn a_proxy_apart_from_its_agent_is_served_reported_and_goes_on_without_it() {
         let more = cluster.backend("more", &[]).await;
         cluster.service_of("shop", &[&shop]).await;
         cluster.service_of("more", &[&more]).await;
-        let installation = Installation::new(&cluster).await;
-        let controller = installation.controller(&cluster, "one", "");
-        let mut pods = Vec::new();
-        for kind in ["nginx", "haproxy"] {
-            pods.push(installation.apart(&cluster, kind).await);
-        }
-        apply(
-            &cluster,
-            &ingress("shop", &installation.class, HOST, "shop"),
-        )
-        .await;
-        until_all(&pods, HOST, "shop").await;
+        let (installation, controller, mut pods) = served(&cluster).await;
         let current = "vigie_proxies_current";
         controller
             .until_metric(current, "2", |count| count == 2.0)
             .await;
 
         // Whatever is of the agent goes: the proxies serve on, and what changes comes when it is back.
-        let loads = load(&pods);
+        let loads = pods.iter().map(|apart| load_on(&apart.pod)).collect();
         for apart in &mut pods {
             apart.agent.kill();
             apart.agent.ended().await;
@@ -105,20 +98,9 @@ fn a_proxy_that_is_to_end_is_not_ready_first_and_loses_no_request() {
     test(async |cluster| {
         let shop = cluster.backend("shop", &[]).await;
         cluster.service_of("shop", &[&shop]).await;
-        let installation = Installation::new(&cluster).await;
-        let _controller = installation.controller(&cluster, "one", "");
-        let mut pods = Vec::new();
-        for kind in ["nginx", "haproxy"] {
-            pods.push(installation.apart(&cluster, kind).await);
-        }
-        apply(
-            &cluster,
-            &ingress("shop", &installation.class, HOST, "shop"),
-        )
-        .await;
-        until_all(&pods, HOST, "shop").await;
+        let (_installation, _controller, mut pods) = served(&cluster).await;
         for apart in &mut pods {
-            let load = load(std::slice::from_ref(apart));
+            let load = vec![load_on(&apart.pod)];
             apart.until_page("/readyz", "ready", is_ready).await;
             apart.proxy.signal(Signal::SIGTERM);
             // Whoever sends requests hears of it, and sends no more while they are still answered.
