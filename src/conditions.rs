@@ -140,7 +140,8 @@ impl ConditionType {
             Self::ResolvedRefs => Some(Stage::ResolvedRefs),
             Self::Programmed => Some(Stage::Programmed),
             Self::EndpointsReady => Some(Stage::EndpointsReady),
-            Self::Healthy | Self::ProbePassing | Self::PrefixServed => None,
+            Self::ProbePassing => Some(Stage::ProbePassing),
+            Self::Healthy | Self::PrefixServed => None,
         }
     }
 }
