@@ -17,6 +17,7 @@ test: proxies control-plane check
 	scripts/demo.sh --check
 	scripts/cluster-demo.sh --check
 	scripts/chart-check.sh
+	scripts/e2e.sh
 
 # Format, lints and licences: quick, before every commit.
 check:
@@ -28,14 +29,10 @@ check:
 chart-check: control-plane
 	scripts/chart-check.sh
 
-# Installs the chart on a node with a real kubelet, and does to it what operations do.
-# The program is built for it as tests are, which is quicker than `make image`.
-e2e: musl = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/vigie-tests/musl
-e2e: target = $(shell uname -m)-unknown-linux-musl
+# Installs the chart on a node with a real kubelet, and does to it what operations do. It takes root, Go and a
+# musl target of Rust; E2E=0 leaves it out, STEPS names some of its steps.
 e2e: proxies control-plane
-	CARGO_TARGET_DIR=$(musl) CARGO_PROFILE_DEV_STRIP=debuginfo \
-		cargo build --quiet --locked --target $(target) --bin vigie
-	VIGIE_BINARY=$(musl)/$(target)/debug/vigie scripts/e2e.sh $(STEPS)
+	scripts/e2e.sh $(STEPS)
 
 # Vigie's own image, as an archive in target/image; takes a static binary, and so a musl target of Rust.
 image:

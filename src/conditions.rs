@@ -38,6 +38,8 @@ pub struct Seen<'a> {
     pub diagnostics: &'a [Diagnostic],
     pub ingresses: BTreeMap<ObjectRef, Subject<'a>>,
     pub tallies: BTreeMap<UpstreamName, Tally>,
+    /// What is wrong behind upstreams.
+    pub behind: BTreeMap<UpstreamName, Vec<Diagnostic>>,
     pub proxies: Vec<Proxy<'a>>,
     pub now: Timestamp,
     /// Until then a proxy that says nothing is believed to run what a standing status says that it

@@ -71,6 +71,7 @@ pub mod model;
 pub mod translate;
 pub mod render;
 pub mod plan;
+pub mod diagnose;
 pub mod conditions;
 pub mod explain;
 

@@ -323,6 +323,8 @@ pub struct Upstream {
     /// `namespace/service:port`, for people.
     pub label: String,
     pub protocol: Protocol,
+    /// The Service's own port.
+    pub service_port: u16,
     /// The port that endpoints have by the Service's word, known while there are none.
     pub port: Option<u16>,
     pub endpoints: Endpoints,

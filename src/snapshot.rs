@@ -1,9 +1,14 @@
 //! Frozen objects of one moment, and look-ups by reference.
 //!
-//! Holds the API's own types, pruned by the source. It must never know the model, a proxy or a
-//! client. Maps are ordered, so that two equal snapshots are walked alike.
+//! Holds the API's own types, pruned by the source; of pods and of what makes them, which are many and
+//! large, only what bears on requests ([`pods`], [`workloads`], [`containers`]). It must never know the
+//! model, a proxy or a client. Maps are ordered, so that two equal snapshots are walked alike.
 
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+pub mod containers;
+pub mod pods;
+pub mod workloads;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +18,9 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 
 use crate::api::route_health::RouteHealth;
+
+use pods::Pod;
+use workloads::{Workload, WorkloadName};
 
 /// Namespace and name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +58,21 @@ pub struct Snapshot {
     pub slices: Arc<BTreeMap<ObjectName, BTreeMap<String, Arc<EndpointSlice>>>>,
     pub secrets: Arc<BTreeMap<ObjectName, Arc<Secret>>>,
     pub route_healths: Arc<BTreeMap<ObjectName, Arc<RouteHealth>>>,
+    pub pods: Arc<BTreeMap<ObjectName, Arc<Pod>>>,
+    pub workloads: Arc<BTreeMap<WorkloadName, Arc<Workload>>>,
+    pub evidence: Evidence,
+}
+
+/// What it means that a pod or a workload is not there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Evidence {
+    /// Nothing: manifests may be a part of what is applied, and pods are seldom among them.
+    #[default]
+    Manifests,
+    /// All that there are, are here.
+    Cluster,
+    /// They cannot be seen for want of rights.
+    Hidden,
 }
 
 /// Looks into objects only where they are not shared: snapshots that follow each other are compared
@@ -63,6 +86,9 @@ impl PartialEq for Snapshot {
             slices,
             secrets,
             route_healths,
+            pods,
+            workloads,
+            evidence,
         } = self;
         let same_slices = || {
             let all = slices.iter().zip(other.slices.iter());
@@ -77,6 +103,9 @@ impl PartialEq for Snapshot {
             && (Arc::ptr_eq(slices, &other.slices) || same_slices())
             && same(secrets, &other.secrets)
             && same(route_healths, &other.route_healths)
+            && same(pods, &other.pods)
+            && same(workloads, &other.workloads)
+            && *evidence == other.evidence
     }
 }
 
@@ -105,6 +134,8 @@ pub enum Object {
     Slice(Arc<EndpointSlice>),
     Secret(Arc<Secret>),
     RouteHealth(Arc<RouteHealth>),
+    Pod(Arc<Pod>),
+    Workload(Arc<Workload>),
 }
 
 impl Snapshot {
@@ -153,6 +184,12 @@ impl Snapshot {
             Object::RouteHealth(object) => {
                 Arc::make_mut(&mut self.route_healths).insert(named(&object.metadata), object);
             }
+            Object::Pod(object) => {
+                Arc::make_mut(&mut self.pods).insert(object.name.clone(), object);
+            }
+            Object::Workload(object) => {
+                Arc::make_mut(&mut self.workloads).insert(object.name.clone(), object);
+            }
         }
     }
 
@@ -174,6 +211,12 @@ impl Snapshot {
             }
             Object::RouteHealth(object) => {
                 Arc::make_mut(&mut self.route_healths).remove(&named(&object.metadata));
+            }
+            Object::Pod(object) => {
+                Arc::make_mut(&mut self.pods).remove(&object.name);
+            }
+            Object::Workload(object) => {
+                Arc::make_mut(&mut self.workloads).remove(&object.name);
             }
         }
     }

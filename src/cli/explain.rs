@@ -20,13 +20,14 @@ use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
 use super::report::{Report, colour};
 use super::{FINDINGS, GOOD};
+use crate::diagnose::{self, diagnose};
 use crate::explain::{Explanation, Header, Request, Url, explain, findings};
 use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
 use crate::render::{Capabilities, ProxyKind, unsupported};
 use crate::snapshot::Snapshot;
 use crate::source::folder::{Folder, Manifests};
-use crate::translate::translate;
+use crate::translate::{tallies, translate};
 
 use ask::Said;
 
@@ -99,6 +100,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
         snapshot,
         model,
         diagnostics,
+        behind,
     } = build(args, &folder)?;
     let request = args.request();
     let explanation = explain(&model, &request);
@@ -106,7 +108,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
         Some(address) => vec![ask::ask(address, &request, &model, &explanation)],
         None => running::ask(&explanation),
     };
-    let concerning = findings::concerning(&explanation, &snapshot, &diagnostics);
+    let concerning = findings::concerning(&explanation, &snapshot, &diagnostics, &behind);
     let report = Report::new(&concerning, &folder.locations);
     let mut out = std::io::stdout().lock();
     match args.output {
@@ -153,6 +155,7 @@ struct Built {
     snapshot: Snapshot,
     model: Model,
     diagnostics: Vec<Diagnostic>,
+    behind: diagnose::Findings,
 }
 
 fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
@@ -161,6 +164,8 @@ fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
     let mut diagnostics = folder.diagnostics.clone();
     diagnostics.extend(of_options);
     diagnostics.extend(translation.diagnostics);
+    let tallies = tallies(&snapshot, &translation.model);
+    let behind = diagnose(&snapshot, &translation.model, &tallies);
     let named: Vec<ProxyKind> = args.proxy.iter().map(|&name| name.into()).collect();
     let proxies = match named.as_slice() {
         [] => &ProxyKind::ALL,
@@ -174,6 +179,7 @@ fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
         snapshot,
         model: translation.model,
         diagnostics,
+        behind,
     })
 }
 

@@ -7,10 +7,11 @@ use jiff::civil::Date;
 use super::options::{BuildOptions, today};
 use super::report::{Report, colour, summary};
 use super::{FINDINGS, GOOD};
+use crate::diagnose::diagnose;
 use crate::model::diagnostics::{Diagnostic, Severity};
 use crate::render::{self, Capabilities, ProxyKind};
 use crate::source::folder::{Folder, Manifests};
-use crate::translate::translate;
+use crate::translate::{tallies, translate};
 
 #[derive(Debug, Args)]
 pub struct LintArgs {
@@ -87,6 +88,9 @@ fn diagnostics(args: &LintArgs, folder: &Folder) -> anyhow::Result<Vec<Diagnosti
     let mut all = folder.diagnostics.clone();
     all.extend(of_options);
     all.extend(translation.diagnostics);
+    let tallies = tallies(&snapshot, &translation.model);
+    let behind = diagnose(&snapshot, &translation.model, &tallies);
+    all.extend(behind.into_values().flatten());
     for &proxy in proxies {
         all.extend(render::unsupported(
             &translation.model,

@@ -25,8 +25,8 @@ kind: Secret
 metadata: {name: keys}
 data: {a: \"hush!\"}
 ---
-kind: Deployment
-apiVersion: apps/v1
+kind: ConfigMap
+apiVersion: v1
 ";
 
 #[test]
@@ -53,7 +53,7 @@ error[RH105]: data.a is not valid: it is not base64.
     );
     assert_eq!(
         summary(&report, folder.objects, &folder.skipped),
-        "2 errors in 2 objects; skipped 1 Deployment"
+        "2 errors in 2 objects; skipped 1 ConfigMap"
     );
     assert!(report.text(true).contains("\u{1b}["));
 }

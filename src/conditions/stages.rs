@@ -6,7 +6,7 @@ use super::entries::Entry;
 use super::{Claim, ConditionType, Seen, Verdict, claim_of};
 use crate::api::route_health::ConditionStatus;
 use crate::model::diagnostics::{
-    Code, Diagnostic, FieldPath, Kind, ObjectRef, Origin, Stage, endpoints,
+    Code, Diagnostic, FieldPath, Kind, ObjectRef, Origin, Severity, Stage, endpoints,
 };
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
@@ -121,6 +121,19 @@ impl<'a> Index<'a> {
         for finding in self.about(&row) {
             row.tell(finding.clone());
         }
+        let behind: Vec<&UpstreamName> = row.upstreams.iter().map(|(name, _)| *name).collect();
+        for (at, name) in behind.into_iter().enumerate() {
+            for finding in self.behind(name) {
+                // A canary that does not answer leaves the main version as it is.
+                let most = if at == 0 {
+                    Severity::Error
+                } else {
+                    Severity::Warning
+                };
+                let severity = finding.severity.max(most);
+                row.tell(finding.clone().with_severity(severity));
+            }
+        }
         self.judge(&mut row, &origin, route);
         row
     }
@@ -184,6 +197,13 @@ impl<'a> Index<'a> {
         own.chain(behind).collect()
     }
 
+    /// What is wrong behind an upstream, of the advice among it only what suits a status.
+    fn behind(&self, name: &UpstreamName) -> impl Iterator<Item = &'a Diagnostic> {
+        let found = self.seen.behind.get(name);
+        let found = found.map_or(&[][..], Vec::as_slice).iter();
+        found.filter(|finding| !ASKED_FOR.contains(&finding.code))
+    }
+
     fn judge(&self, row: &mut Row<'a>, origin: &Origin, route: Option<&Route>) {
         for kind in ConditionType::STAGES {
             let Some(stage) = kind.stage() else {
@@ -195,7 +215,9 @@ impl<'a> Index<'a> {
                 row.judge(kind, verdict);
             }
         }
-        row.judge(ConditionType::ProbePassing, not_probed(self, row));
+        if !row.verdict(ConditionType::ProbePassing).is_false() {
+            row.judge(ConditionType::ProbePassing, not_probed(self, row));
+        }
         row.judge(ConditionType::PrefixServed, not_compared(row));
         if row.claim != Claim::Ours {
             for kind in &ConditionType::STAGES[1..DECISIVE] {
@@ -241,6 +263,12 @@ impl<'a> Index<'a> {
             Some(upstream) => upstream.origin.object.path(),
             None => String::new(),
         };
+        let mut known = self.behind(name);
+        let known = known.find(|finding| finding.code.stage() == Stage::EndpointsReady);
+        if let Some(finding) = known.filter(|_| tally.ready == 0) {
+            row.judge(kind, Verdict::bad(finding));
+            return;
+        }
         let finding = match tally {
             Tally { ready: 1.., .. } => {
                 if tally.not_ready + tally.terminating > 0 {
@@ -258,6 +286,10 @@ impl<'a> Index<'a> {
         row.tell(finding);
     }
 }
+
+/// Advice on how pods are written, which is told to who asks for it: to most routes it could be told all
+/// the time.
+const ASKED_FOR: [Code; 1] = [Code::RH907];
 
 /// An Ingress that is not ours is not accepted, however little that matters to us.
 fn breaks(finding: &Diagnostic, stage: Stage) -> bool {

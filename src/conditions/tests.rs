@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::api::route_health::Condition;
+use crate::diagnose::diagnose;
 use crate::snapshot::{ObjectName, Snapshot};
 use crate::translate::{Classes, Memory, Options, Translation, tallies, translate};
 
@@ -137,11 +138,13 @@ impl Given {
             let since = self.since;
             (name.clone(), Subject { ingress, since })
         });
+        let tallies = tallies(&self.snapshot, &translation.model);
         let seen = Seen {
             model: &translation.model,
             diagnostics: &translation.diagnostics,
             ingresses: subjects.collect(),
-            tallies: tallies(&self.snapshot, &translation.model),
+            behind: diagnose(&self.snapshot, &translation.model, &tallies),
+            tallies,
             proxies: proxies.collect(),
             now,
             trust_until: self

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::{Explanation, Outcome};
+use crate::diagnose;
 use crate::model::diagnostics::{Code, Diagnostic, Kind, ObjectRef, Origin};
-use crate::model::names::HostMatch;
+use crate::model::names::{HostMatch, UpstreamName};
 use crate::snapshot::{ObjectName, Snapshot};
 
 /// Findings on what the request meets: its route and that route's canaries, Services and
@@ -14,6 +15,7 @@ pub fn concerning(
     explanation: &Explanation,
     snapshot: &Snapshot,
     findings: &[Diagnostic],
+    behind: &diagnose::Findings,
 ) -> Vec<Diagnostic> {
     if explanation.path.looked_up.is_none() {
         return Vec::new();
@@ -31,7 +33,28 @@ pub fn concerning(
         let touched = || met.iter().any(|met| touches(origin, met));
         (named || touched()) && !is_of_other_tls(origin, snapshot, host)
     };
-    findings.iter().filter(concerns).cloned().collect()
+    let behind = upstreams(explanation)
+        .into_iter()
+        .filter_map(|name| behind.get(name))
+        .flatten();
+    findings
+        .iter()
+        .filter(concerns)
+        .chain(behind)
+        .cloned()
+        .collect()
+}
+
+/// Where the request may go, over all redirects.
+fn upstreams(explanation: &Explanation) -> BTreeSet<&UpstreamName> {
+    let mut names = BTreeSet::new();
+    if let Outcome::Forwarded(forwarded) = &explanation.outcome {
+        names.extend(forwarded.ways.iter().map(|way| &way.name));
+    }
+    if let Some(then) = &explanation.then {
+        names.extend(upstreams(then));
+    }
+    names
 }
 
 /// What an explanation speaks of.

@@ -3,10 +3,12 @@
 //!
 //! [`Code`] is the closed set. One constructor a code says what was found and what is allowed, so
 //! that a text stands in one place: `accepted` (1xx), `targets` (1xx, of RouteHealths), `references`
-//! (2xx), `programmed` (3xx), `proxies` (3xx, of what runs), `endpoints` (4xx) and `settings` (9xx).
+//! (2xx), `programmed` (3xx), `proxies` (3xx, of what runs), `endpoints` and `pods`
+//! (4xx, and 9xx of pods) and `settings` (9xx).
 
 pub mod accepted;
 pub mod endpoints;
+pub mod pods;
 pub mod programmed;
 pub mod proxies;
 pub mod references;
@@ -41,6 +43,14 @@ pub enum Kind {
     EndpointSlice,
     Secret,
     RouteHealth,
+    Pod,
+    Deployment,
+    StatefulSet,
+    DaemonSet,
+    ReplicaSet,
+    ReplicationController,
+    Job,
+    CronJob,
     /// A file of manifests that cannot be read as far as an object.
     Manifest,
     /// A setting given on the command line.

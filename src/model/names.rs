@@ -4,6 +4,7 @@
 //! A parse error says what was found and what is allowed; the caller adds the object and the field.
 
 mod hosts;
+pub mod near;
 mod paths;
 mod regexes;
 mod templates;

@@ -14,6 +14,7 @@ use super::slices::Found;
 use crate::model::diagnostics::{
     Diagnostic, FieldPath, Kind, ObjectRef, Origin, accepted, endpoints, references, settings,
 };
+use crate::model::names::near::near_names;
 use crate::model::names::{DnsName, UpstreamName, shown};
 use crate::model::{Endpoint, Endpoints, Protocol, Upstream};
 use crate::snapshot::{ObjectName, Snapshot};
@@ -206,6 +207,7 @@ impl<'a> Upstreams<'a> {
                 Upstream {
                     label,
                     protocol,
+                    service_port: number,
                     port: place.target_port(),
                     endpoints: reached,
                     origin,
@@ -302,25 +304,6 @@ fn show_port(port: &ServicePort) -> String {
         Some(name) => format!("{number} ({name})"),
         None => number,
     }
-}
-
-/// At most three names near the wanted one, nearest first.
-fn near_names<'n>(wanted: &str, names: impl Iterator<Item = &'n str>) -> Vec<&'n str> {
-    // Longer ones are no names, and comparing takes the product of the lengths.
-    if wanted.len() > 253 {
-        return Vec::new();
-    }
-    let limit = 2.max(wanted.len() / 4);
-    let mut near: Vec<(usize, &str)> = names
-        .map(|name| (strsim::damerau_levenshtein(wanted, name), name))
-        .filter(|(distance, name)| {
-            *distance <= limit
-                || (wanted.len() > 3 && name.contains(wanted))
-                || (name.len() > 3 && wanted.contains(name))
-        })
-        .collect();
-    near.sort();
-    near.into_iter().take(3).map(|(_, name)| name).collect()
 }
 
 /// A port of a Service that a backend leads to.

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use vigie::translate::{ANNOTATIONS, Handling};
 
 /// A room, and the rooms that it may use. What is not listed (cli, standalone, main) only wires.
-const ROOMS: [(&str, &[&str]); 13] = [
+const ROOMS: [(&str, &[&str]); 14] = [
     ("api", &[]),
     ("snapshot", &["api"]),
     ("model", &[]),
     ("translate", &["api", "snapshot", "model"]),
     ("render", &["model"]),
     ("plan", &["model", "render"]),
+    ("diagnose", &["snapshot", "model"]),
     ("conditions", &["api", "model"]),
-    ("explain", &["snapshot", "model"]),
+    ("explain", &["snapshot", "model", "diagnose"]),
     ("source", &["api", "snapshot", "model", "telemetry"]),
     (
         "operator",
@@ -26,6 +27,7 @@ const ROOMS: [(&str, &[&str]); 13] = [
             "model",
             "translate",
             "render",
+            "diagnose",
             "conditions",
             "source",
             "self_signed",
@@ -38,12 +40,13 @@ const ROOMS: [(&str, &[&str]); 13] = [
 ];
 
 /// Rooms without clock, disk, network and client; clippy holds them to it where they say so.
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "snapshot",
     "model",
     "translate",
     "render",
     "plan",
+    "diagnose",
     "conditions",
     "explain",
 ];

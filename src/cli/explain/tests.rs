@@ -56,7 +56,12 @@ fn explained(args: &[&str]) -> Explained {
     }]);
     let built = build(&args, &folder).expect("stand-ins are addresses");
     let explanation = explain(&built.model, &args.request());
-    let findings = findings::concerning(&explanation, &built.snapshot, &built.diagnostics);
+    let findings = findings::concerning(
+        &explanation,
+        &built.snapshot,
+        &built.diagnostics,
+        &built.behind,
+    );
     Explained {
         text: text::text(&built.model, &explanation, &[]) + &sentence::sentence(&explanation),
         findings: findings.iter().map(|f| f.code.as_str()).collect(),

@@ -13,6 +13,7 @@ use crate::api::route_health::{RouteHealth, RouteHealthStatus, RouteStatus};
 use crate::api::{GENERATED_LABEL, INSTANCE_LABEL};
 use crate::conditions::generated::{self, Author, author};
 use crate::conditions::{Claim, Proxy, Seen, Subject, ingress_ref, statuses};
+use crate::diagnose::diagnose;
 use crate::model::diagnostics::{Kind, ObjectRef};
 use crate::operator::Outcome;
 use crate::snapshot::ObjectName;
@@ -106,11 +107,14 @@ pub fn work(view: &View, settings: &Settings) -> Work {
         build: proxy.build,
         refusal: proxy.refusal.as_deref(),
     });
+    let tallies = tallies(&view.outcome.snapshot, &view.outcome.model);
+    let behind = diagnose(&view.outcome.snapshot, &view.outcome.model, &tallies);
     let seen = Seen {
         model: &view.outcome.model,
         diagnostics: &view.outcome.diagnostics,
         ingresses: subjects,
-        tallies: tallies(&view.outcome.snapshot, &view.outcome.model),
+        tallies,
+        behind,
         proxies: proxies.collect(),
         now: view.now,
         trust_until: view.trust_until,

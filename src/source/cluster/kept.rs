@@ -3,14 +3,16 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::DeserializeGuard;
 
 use crate::api::route_health::RouteHealth;
-use crate::snapshot::{Object, ObjectName};
+use crate::snapshot::workloads::Workload;
+use crate::snapshot::{Object, ObjectName, pods};
 
 use super::statuses::{Beside, IngressSeen};
 
@@ -82,6 +84,35 @@ impl Watched for Secret {
         let name = prune(&mut self.metadata);
         Read::of(name, Object::Secret(Arc::new(self)))
     }
+}
+
+impl Watched for Pod {
+    fn kept(self) -> Read {
+        let pod = pods::Pod::of(&self);
+        Read::of(name_of(&self.metadata), Object::Pod(Arc::new(pod)))
+    }
+}
+
+impl Watched for Deployment {
+    fn kept(self) -> Read {
+        workload(name_of(&self.metadata), (&self).into())
+    }
+}
+
+impl Watched for StatefulSet {
+    fn kept(self) -> Read {
+        workload(name_of(&self.metadata), (&self).into())
+    }
+}
+
+impl Watched for DaemonSet {
+    fn kept(self) -> Read {
+        workload(name_of(&self.metadata), (&self).into())
+    }
+}
+
+fn workload(name: ObjectName, workload: Workload) -> Read {
+    Read::of(name, Object::Workload(Arc::new(workload)))
 }
 
 /// A list of typed objects fails as a whole where one cannot be decoded; of a kind whose definition

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{Pod, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use kube::core::DeserializeGuard;
@@ -42,6 +43,8 @@ const GRACE: Duration = Duration::from_secs(1);
 const LOOK_UPS: usize = 8;
 /// Releases of helm and tokens are most of the bytes of Secrets in many clusters, and never ours.
 const SECRETS: &str = "type!=helm.sh/release.v1,type!=kubernetes.io/service-account-token";
+/// What has ended serves nobody.
+const PODS: &str = "status.phase!=Succeeded,status.phase!=Failed";
 
 type Receiver = watch::Receiver<Arc<Snapshot>>;
 
@@ -228,7 +231,16 @@ impl Owner {
                 let api = self.api::<DeserializeGuard<RouteHealth>>(name);
                 self.spawn(number, api, None);
             }
-            Kind::Manifest | Kind::Option => {}
+            Kind::Pod => self.spawn(number, self.api::<Pod>(name), Some(PODS)),
+            Kind::Deployment => self.spawn(number, self.api::<Deployment>(name), None),
+            Kind::StatefulSet => self.spawn(number, self.api::<StatefulSet>(name), None),
+            Kind::DaemonSet => self.spawn(number, self.api::<DaemonSet>(name), None),
+            Kind::ReplicaSet
+            | Kind::ReplicationController
+            | Kind::Job
+            | Kind::CronJob
+            | Kind::Manifest
+            | Kind::Option => {}
         }
     }
 

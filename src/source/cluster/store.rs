@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::model::diagnostics::Kind;
-use crate::snapshot::{Object, ObjectName, Snapshot};
+use crate::snapshot::{Evidence, Object, ObjectName, Snapshot};
 
 use super::index::{Change, Index};
 use super::kept::{Read, name_of};
@@ -11,6 +11,14 @@ use super::secrets::Secrets;
 use super::statuses::Statuses;
 use super::stream::{Message, Said};
 use super::watches::{WatchName, WatchState, Watches};
+
+/// Without all of these, nothing is concluded from what is not there.
+const EVIDENCE: [Kind; 4] = [
+    Kind::Pod,
+    Kind::Deployment,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+];
 
 /// Objects that have not changed stay the same `Arc` from one snapshot to the next.
 #[derive(Debug)]
@@ -53,7 +61,10 @@ impl Store {
             sources,
             secrets,
             unasked: false,
-            snapshot: Snapshot::default(),
+            snapshot: Snapshot {
+                evidence: Evidence::Hidden,
+                ..Snapshot::default()
+            },
             statuses: Statuses::default(),
             statuses_changed: false,
             watches: table,
@@ -65,6 +76,7 @@ impl Store {
         let Message { watch, mut said } = message;
         self.note(watch, &said);
         self.note_status(&mut said);
+        let more_is_seen = matches!(said, Said::ListEnds) && self.note_evidence();
         let changes = match said {
             Said::ListBegins => {
                 self.list_begins(watch);
@@ -82,7 +94,7 @@ impl Store {
             Said::LookedUp(name, found) => Vec::from_iter(self.looked_up(watch, &name, found)),
             Said::Failed(_) | Said::Calm => Vec::new(),
         };
-        let changed = !changes.is_empty();
+        let changed = !changes.is_empty() || more_is_seen;
         for change in changes {
             self.apply(change);
         }
@@ -135,6 +147,15 @@ impl Store {
             self.statuses_changed |= known != self.statuses.route_healths_known;
             self.statuses.route_healths_known = known;
         }
+    }
+
+    /// Whether pods and what makes them are all known now, and were not before.
+    fn note_evidence(&mut self) -> bool {
+        let before = self.snapshot.evidence;
+        if EVIDENCE.iter().all(|kind| self.watches.listed(*kind)) {
+            self.snapshot.evidence = Evidence::Cluster;
+        }
+        self.snapshot.evidence != before
     }
 
     fn forget_status(&mut self, gone: &Object) {

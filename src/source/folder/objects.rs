@@ -2,37 +2,54 @@
 
 use std::sync::{Arc, OnceLock};
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::core::v1::{ReplicationController, Secret, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::{Ingress, IngressClass};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::decode::decode;
+use super::decode::{Decoded, decode};
 use super::documents::Contents;
 use super::fields::{Segment, field_path};
 use super::yaml::{self, Duplicate, Node, Root, Value};
 use super::{findings, names};
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Severity};
+use crate::snapshot::pods::Pod;
+use crate::snapshot::workloads::Workload;
 use crate::snapshot::{Object, SERVICE_NAME_LABEL};
 
 /// A document may be as large as an object in a cluster may be, and twice that.
 const DOCUMENT_LIMIT: usize = 3 << 20;
 
 /// The kinds that are read, with their only version.
-const KINDS: [(Kind, &str, &str); 5] = [
+const KINDS: [(Kind, &str, &str); 13] = [
     (Kind::Ingress, "Ingress", "networking.k8s.io/v1"),
     (Kind::IngressClass, "IngressClass", "networking.k8s.io/v1"),
     (Kind::Service, "Service", "v1"),
     (Kind::EndpointSlice, "EndpointSlice", "discovery.k8s.io/v1"),
     (Kind::Secret, "Secret", "v1"),
+    (Kind::Pod, "Pod", "v1"),
+    (Kind::Deployment, "Deployment", "apps/v1"),
+    (Kind::StatefulSet, "StatefulSet", "apps/v1"),
+    (Kind::DaemonSet, "DaemonSet", "apps/v1"),
+    (Kind::ReplicaSet, "ReplicaSet", "apps/v1"),
+    (Kind::ReplicationController, "ReplicationController", "v1"),
+    (Kind::Job, "Job", "batch/v1"),
+    (Kind::CronJob, "CronJob", "batch/v1"),
 ];
+
+/// Kinds that routes are not made of, and that no name refers to.
+const BYSTANDERS: [Kind; 3] = [Kind::Pod, Kind::Job, Kind::CronJob];
 
 /// Groups in which a kind of the same name is the same kind in another version, or a slip; in all
 /// other groups it is somebody else's.
-const OWN_GROUPS: [&str; 5] = [
+const OWN_GROUPS: [&str; 7] = [
     "",
     "core",
     "extensions",
+    "apps",
+    "batch",
     "networking.k8s.io",
     "discovery.k8s.io",
 ];
@@ -263,6 +280,11 @@ impl Intake<'_> {
     }
 
     fn take_object(&mut self, sheet: &Sheet<'_>, kind: Kind) {
+        let is_bystander = BYSTANDERS.contains(&kind);
+        if is_bystander && names::object_ref(sheet.node, kind).is_err() {
+            // A cluster may make the name, and nobody refers to it by that.
+            return self.skip(kind.to_string());
+        }
         self.objects += 1;
         let Some(name) = self.name_of(sheet, kind) else {
             return;
@@ -326,9 +348,32 @@ impl Intake<'_> {
                 Object::Slice(Arc::new(slice))
             }
             Kind::Secret => Object::Secret(Arc::new(self.secret(sheet, object)?)),
-            _ => return None,
+            Kind::Pod => {
+                let pod: k8s_openapi::api::core::v1::Pod = self.lenient(sheet.node, object)?;
+                Object::Pod(Arc::new(Pod::of(&pod)))
+            }
+            Kind::Deployment => self.workload::<Deployment>(sheet, object)?,
+            Kind::StatefulSet => self.workload::<StatefulSet>(sheet, object)?,
+            Kind::DaemonSet => self.workload::<DaemonSet>(sheet, object)?,
+            Kind::ReplicaSet => self.workload::<ReplicaSet>(sheet, object)?,
+            Kind::ReplicationController => self.workload::<ReplicationController>(sheet, object)?,
+            Kind::Job => self.workload::<Job>(sheet, object)?,
+            Kind::CronJob => self.workload::<CronJob>(sheet, object)?,
+            Kind::RouteHealth | Kind::Manifest | Kind::Option => return None,
         };
         Some(object)
+    }
+
+    fn workload<T: serde::de::DeserializeOwned>(
+        &mut self,
+        sheet: &Sheet<'_>,
+        object: &ObjectRef,
+    ) -> Option<Object>
+    where
+        Workload: for<'o> From<&'o T>,
+    {
+        let workload: T = self.lenient(sheet.node, object)?;
+        Some(Object::Workload(Arc::new(Workload::from(&workload))))
     }
 
     fn typed<'a, T: serde::Deserialize<'a>>(
@@ -341,6 +386,19 @@ impl Intake<'_> {
         self.items.extend(
             unknown.map(|path| Item::Finding(findings::unknown_field(object, &field_path(path)))),
         );
+        self.taken(decoded, object)
+    }
+
+    /// Of a kind that routes are not made of: a newer cluster may well know more of its fields.
+    fn lenient<'a, T: serde::Deserialize<'a>>(
+        &mut self,
+        node: &'a Node<'a>,
+        object: &ObjectRef,
+    ) -> Option<T> {
+        self.taken(decode::<T>(node), object)
+    }
+
+    fn taken<T>(&mut self, decoded: Decoded<T>, object: &ObjectRef) -> Option<T> {
         match decoded.result {
             Ok(value) => Some(value),
             Err(refusal) => {

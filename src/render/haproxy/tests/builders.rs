@@ -108,6 +108,7 @@ pub fn add<'a>(model: &'a mut Model, host: &str, path: PathMatch, action: Action
     };
     let upstream = Upstream {
         label: "shop/up:80".into(),
+        service_port: 80,
         protocol: Protocol::Http,
         port: None,
         endpoints: Endpoints::Addresses(vec![endpoint]),

@@ -61,6 +61,7 @@ pub fn upstream(endpoints: &[&str]) -> Upstream {
     };
     Upstream {
         label: "shop/up:80".into(),
+        service_port: 80,
         protocol: Protocol::Http,
         port: Some(8080),
         endpoints: Endpoints::Addresses(endpoints.iter().map(endpoint).collect()),

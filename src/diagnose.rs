@@ -1,0 +1,148 @@
+//! (snapshot, model, endpoints) → what stands behind each upstream, and why nothing answers there: the
+//! pods that a Service selects, what makes them, and what they would do. One path for status, `lint` and
+//! `explain`; in a folder, what makes pods stands in for them.
+//!
+//! What cannot be known is not said. A folder may be a part of what is applied, so nothing is concluded
+//! from what it lacks but near misses; a pod that starts is no mistake of anybody's. It must never know
+//! a proxy, a client or a clock.
+
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+mod matching;
+mod missing;
+mod probes;
+mod troubles;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{Service, ServicePort};
+
+use crate::model::diagnostics::{Diagnostic, FieldPath, Origin};
+use crate::model::names::UpstreamName;
+use crate::model::tally::Tally;
+use crate::model::{Endpoints, Model, Upstream};
+use crate::snapshot::containers::Port;
+use crate::snapshot::{Evidence, ObjectName, Snapshot};
+
+use matching::{Behind, Matching};
+
+/// Findings by the upstream that they concern, in the order in which they matter.
+pub type Findings = BTreeMap<UpstreamName, Vec<Diagnostic>>;
+
+/// Looks behind every upstream that has its endpoints from a Service.
+pub fn diagnose(
+    snapshot: &Snapshot,
+    model: &Model,
+    tallies: &BTreeMap<UpstreamName, Tally>,
+) -> Findings {
+    if snapshot.evidence == Evidence::Hidden {
+        return Findings::new();
+    }
+    let matching = Matching::new(snapshot);
+    let mut behind: BTreeMap<ObjectName, Behind<'_>> = BTreeMap::new();
+    let mut findings = Findings::new();
+    for (name, upstream) in &model.upstreams {
+        let object = &upstream.origin.object;
+        let service_name = ObjectName::new(&*object.namespace, &*object.name);
+        let Some(service) = snapshot.services.get(&service_name) else {
+            continue;
+        };
+        if matches!(upstream.endpoints, Endpoints::Name { .. }) {
+            continue;
+        }
+        let behind = behind
+            .entry(service_name)
+            .or_insert_with_key(|name| matching.behind(name, service));
+        let place = Place {
+            snapshot,
+            matching: &matching,
+            service,
+            upstream,
+            behind,
+            tally: tallies.get(name).copied().unwrap_or_default(),
+        };
+        let found = place.findings();
+        if !found.is_empty() {
+            findings.insert(name.clone(), found);
+        }
+    }
+    findings
+}
+
+/// One upstream, with all that is known of what stands behind it.
+struct Place<'a> {
+    snapshot: &'a Snapshot,
+    matching: &'a Matching<'a>,
+    service: &'a Service,
+    upstream: &'a Upstream,
+    behind: &'a Behind<'a>,
+    tally: Tally,
+}
+
+impl Place<'_> {
+    fn findings(&self) -> Vec<Diagnostic> {
+        let mut findings = Vec::new();
+        findings.extend(self.unresolved_name());
+        findings.extend(self.standing());
+        findings.extend(self.probes());
+        findings.extend(self.not_ready_published());
+        findings
+    }
+
+    /// Why no endpoint is ready; where some are, what keeps the others away.
+    fn standing(&self) -> Option<Diagnostic> {
+        if !self.behind.has_selector {
+            return None;
+        }
+        match self.behind.alive().next() {
+            Some(_) => self.troubles(),
+            None => self.missing(),
+        }
+    }
+
+    fn has_ready(&self) -> bool {
+        self.tally.ready > 0 || self.behind.alive().any(troubles::is_ready)
+    }
+
+    /// What clients get, as a sentence to add.
+    fn consequence(&self) -> &'static str {
+        match self.has_ready() {
+            true => "",
+            false => " The route answers 503.",
+        }
+    }
+
+    fn service_path(&self) -> String {
+        self.upstream.origin.object.path()
+    }
+
+    fn at_service(&self, field: impl Into<String>) -> Origin {
+        self.upstream.origin.at(FieldPath::new(field))
+    }
+
+    /// The Service's port, and its place in the list.
+    fn port(&self) -> Option<(usize, &ServicePort)> {
+        let ports = self.service.spec.as_ref()?.ports.as_deref()?;
+        let wanted = i32::from(self.upstream.service_port);
+        let mut ports = ports.iter().enumerate();
+        ports.find(|(_, port)| {
+            port.port == wanted && port.protocol.as_deref().is_none_or(|p| p == "TCP")
+        })
+    }
+
+    /// The pods' port that the Service names, by number or by a name of theirs.
+    fn target_port(&self) -> Port {
+        let target = self.port().and_then(|(_, port)| port.target_port.as_ref());
+        match target {
+            Some(target) => target.into(),
+            None => Port::Number(i32::from(self.upstream.service_port)),
+        }
+    }
+
+    fn target_field(&self) -> String {
+        match self.port() {
+            Some((at, _)) => format!("spec.ports[{at}].targetPort"),
+            None => "spec.ports".to_owned(),
+        }
+    }
+}
