@@ -81,6 +81,8 @@ pub struct Classes {
     pub semantics: Option<PathSemantics>,
     /// Ingresses without any class are served even where no class is the default one.
     pub without_class: bool,
+    /// Health annotations of Azure's Application Gateway controller are read as ours.
+    pub reads_agic: bool,
 }
 
 /// How paths and regular expressions are read.
