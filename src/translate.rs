@@ -13,6 +13,7 @@ mod tls;
 mod ingress;
 mod routes;
 mod policy;
+mod auth;
 mod action;
 mod service;
 mod slices;
@@ -125,6 +126,11 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
     let mut upstreams = Upstreams::new(snapshot);
 
     let claimed = class::claim(snapshot, &options.classes, &mut findings);
+    findings.extend(
+        claimed
+            .iter()
+            .flat_map(|claimed| auth::check(snapshot, claimed)),
+    );
     let certificates = &mut memo.certificates;
     let mut tls = tls::tls(
         snapshot,

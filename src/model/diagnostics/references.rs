@@ -170,3 +170,39 @@ pub fn tls_host_unused(origin: Origin, host: &str, rule_hosts: &str) -> Diagnost
         "Use the same host in spec.tls and spec.rules.",
     )
 }
+
+/// The Secret of annotation auth-secret.
+pub fn auth_secret_not_found(origin: Origin, secret: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH216,
+        origin,
+        format!(
+            "Secret {secret} of annotation auth-secret does not exist; the route answers 503 until it does."
+        ),
+        "Create it, with the htpasswd lines under key auth.",
+    )
+}
+
+/// `why` is a sentence about its content.
+pub fn auth_secret_invalid(origin: Origin, secret: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH217,
+        origin,
+        format!("Secret {secret} of annotation auth-secret lets nobody in. {why}"),
+        "Put htpasswd lines, as user:hash, under key auth; with auth-secret-type auth-map each key is a user.",
+    )
+}
+
+/// `near` are names of Services of that namespace.
+pub fn auth_service_not_found(origin: Origin, service: &str, near: &[&str]) -> Diagnostic {
+    let near = match near {
+        [] => String::new(),
+        names => format!(" Similar: {}.", names.join(", ")),
+    };
+    Diagnostic::new(
+        Code::RH218,
+        origin,
+        format!("auth-url names Service {service}, which does not exist.{near}"),
+        "Correct the host in auth-url.",
+    )
+}
