@@ -110,6 +110,8 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
     let explanation = explain(model, &request);
     let proxies = match args.ask {
         Some(address) => vec![ask::ask(address, &request, model, &explanation)],
+        // A proxy of this machine has nothing to do with a cluster's objects.
+        None if args.paths.is_empty() => Vec::new(),
         None => running::ask(&explanation),
     };
     let concerning = findings::concerning(

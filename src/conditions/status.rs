@@ -222,6 +222,8 @@ fn summary(
     Summary {
         routes: format!("{healthy}/{total}"),
         endpoints: format!("{}/{}", tally.ready, tally.total()),
+        // Nothing is taken out of rotation by this version.
+        ejected: Some(0),
         proxies: running.map_or_else(String::new, |(n, m)| format!("{n}/{m}")),
         ..Summary::default()
     }
