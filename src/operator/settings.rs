@@ -256,6 +256,7 @@ mod tests {
         let words = "\"proxy-protocoll\" is no setting; did you mean proxy-protocol?";
         assert_eq!(problems, [words]);
         let (_, problems) = given("worker-processes", "4");
-        assert!(problems[0].contains("there are default-backend, default-certificate, "));
+        let known = "there are compat-annotations, default-backend, default-certificate, ";
+        assert!(problems[0].contains(known));
     }
 }
