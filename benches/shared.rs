@@ -11,6 +11,7 @@ pub fn options() -> Options {
             controllers: Vec::new(),
             semantics: None,
             without_class: false,
+            reads_agic: false,
         },
         default_backend: None,
         default_certificate_secret: None,

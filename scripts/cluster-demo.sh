@@ -119,6 +119,28 @@ for proxy in nginx haproxy; do
   ask "$proxy" "$address" /stdelval/items 200
   ask "$proxy" "$address" /broken 503
 done
+
+# ── and where a route is broken ──
+kubectl apply -f examples/cluster/broken.yaml -f examples/cluster/pods.yaml >/dev/null
+# A kubelet's part: a pod's status is written apart from the pod.
+pod=/api/v1/namespaces/default/pods/legacy-5d8f7c9b64-x2k9q
+kubectl patch --local --filename examples/cluster/pods.yaml --type merge --patch '{}' --output json 2>/dev/null |
+  awk '/^{/ {first++} first == 1' |
+  curl --silent --fail --insecure --header 'Authorization: Bearer admin' --header 'Content-Type: application/merge-patch+json' \
+    --request PATCH --data-binary @- "https://10.77.0.1:6443$pod/status" >/dev/null
+told() { kubectl get routehealth "$1" --namespace default --output 'jsonpath={.status.conditions[0].reason}' | grep -qx "$2"; }
+until_true 30 'what is wrong with the class' told unclaimed IngressClassNotFound
+until_true 30 'what is wrong with the port' told wrong-port.auto ServicePortNotFound
+until_true 30 'what is wrong with the pods' told legacy.auto ReadinessProbeFailing
+printf '\n$ kubectl get routehealth\n'
+kubectl get routehealth --namespace default
+printf '\n$ kubectl describe routehealth legacy.auto\n'
+kubectl describe routehealth legacy.auto --namespace default | sed -n '/^Status:/,$p'
+for url in http://unclaimed.example.com/ http://wrong-port.example.com/ http://legacy.example.com/cart; do
+  printf '\n$ vigie explain %s\n' "$url"
+  "$target/vigie" explain "$url" >"$work/explained" && { echo 'but it does not work'; failed=1; }
+  cat "$work/explained"
+done
 printf '\n$ vigie status\n'
 "$target/vigie" status --namespace vigie || true
 [ "${1-}" = --check ] && exit "$failed"

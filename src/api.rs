@@ -26,6 +26,30 @@ pub const INGRESS_NGINX_CONTROLLER: &str = "k8s.io/ingress-nginx";
 /// Prefix of our annotations.
 pub const ANNOTATION_PREFIX: &str = "vigie.dev/";
 
+/// Names, below our prefix, of the annotations that stand for a RouteHealth.
+pub const HEALTH_ANNOTATIONS: [&str; 14] = [
+    "app-base-path",
+    "below-keep",
+    "ejection",
+    "failure-threshold",
+    "keep-percent",
+    "prefix-check",
+    "probe",
+    "probe-host",
+    "probe-path",
+    "probe-period",
+    "probe-port",
+    "probe-status",
+    "probe-timeout",
+    "success-threshold",
+];
+
+/// Whether an annotation stands for a field of a RouteHealth.
+pub fn is_health_annotation(key: &str) -> bool {
+    let name = key.strip_prefix(ANNOTATION_PREFIX);
+    name.is_some_and(|name| HEALTH_ANNOTATIONS.contains(&name))
+}
+
 /// Prefix of the ingress-nginx annotations, which Vigie reads too.
 pub const NGINX_ANNOTATION_PREFIX: &str = "nginx.ingress.kubernetes.io/";
 

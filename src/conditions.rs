@@ -25,7 +25,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::api::route_health::{ConditionStatus, RouteHealth, RouteHealthStatus};
 use crate::model::Model;
-use crate::model::diagnostics::{Code, Diagnostic, Kind, ObjectRef, Severity, Stage};
+use crate::model::diagnostics::{self, Code, Diagnostic, Kind, ObjectRef, Severity};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 
@@ -136,7 +136,8 @@ impl ConditionType {
     }
 
     /// Where findings make it False.
-    fn stage(self) -> Option<Stage> {
+    fn stage(self) -> Option<diagnostics::Stage> {
+        use diagnostics::Stage;
         match self {
             Self::Accepted => Some(Stage::Accepted),
             Self::ResolvedRefs => Some(Stage::ResolvedRefs),
@@ -203,6 +204,39 @@ pub fn statuses(
         }
     }
     wanted
+}
+
+/// What is said of one stage of a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    pub kind: ConditionType,
+    pub status: ConditionStatus,
+    pub reason: &'static str,
+    pub message: String,
+}
+
+/// The stages of one route, which stands in this field of an Ingress; empty where there is none. What
+/// proxies run is not asked.
+pub fn stages(seen: &Seen<'_>, ingress: &ObjectRef, field: &str) -> Vec<Stage> {
+    let index = Index::new(seen);
+    let Some((ingress, subject)) = seen.ingresses.get_key_value(ingress) else {
+        return Vec::new();
+    };
+    let mut entries = entries::entries(subject.ingress).into_iter();
+    let Some(entry) = entries.find(|entry| entry.field == field) else {
+        return Vec::new();
+    };
+    let row = index.row(ingress, entry);
+    let told = ConditionType::STAGES.map(|kind| {
+        let verdict = row.verdict(kind);
+        Stage {
+            kind,
+            status: verdict.status,
+            reason: verdict.reason,
+            message: verdict.message.clone(),
+        }
+    });
+    told.into()
 }
 
 /// How an Ingress is named among findings.

@@ -17,14 +17,14 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Service, ServicePort};
 
-use crate::model::diagnostics::{Diagnostic, FieldPath, Origin};
+use crate::model::diagnostics::{Diagnostic, FieldPath, ObjectRef, Origin};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 use crate::model::{Endpoints, Model, Upstream};
 use crate::snapshot::containers::{Labels, Port};
 use crate::snapshot::{Evidence, ObjectName, Snapshot};
 
-use matching::{Behind, Matching, selector};
+use matching::{Behind, Matching, selector, workload_ref};
 
 /// Findings by the upstream that they concern, in the order in which they matter.
 pub type Findings = BTreeMap<UpstreamName, Vec<Diagnostic>>;
@@ -67,6 +67,31 @@ pub fn diagnose(
         }
     }
     findings
+}
+
+/// Where manifests have no endpoint of a Service and do have what makes its pods: the upstreams whose
+/// endpoints come when all is applied, with those workloads.
+pub fn expected(snapshot: &Snapshot, model: &Model) -> BTreeMap<UpstreamName, Vec<ObjectRef>> {
+    let mut expected = BTreeMap::new();
+    if snapshot.evidence != Evidence::Manifests || snapshot.workloads.is_empty() {
+        return expected;
+    }
+    let matching = Matching::new(snapshot);
+    for (name, upstream) in &model.upstreams {
+        let object = &upstream.origin.object;
+        let service_name = ObjectName::new(&*object.namespace, &*object.name);
+        let is_bare = snapshot.slices_of(&service_name).next().is_none();
+        let Some(service) = snapshot.services.get(&service_name).filter(|_| is_bare) else {
+            continue;
+        };
+        let made = matching.workloads(&service_name.namespace, selector(service));
+        let wanted = made.filter(|made| made.replicas != Some(0));
+        let makers: Vec<ObjectRef> = wanted.map(|made| workload_ref(&made.name)).collect();
+        if !makers.is_empty() {
+            expected.insert(name.clone(), makers);
+        }
+    }
+    expected
 }
 
 /// One upstream, with all that is known of what stands behind it.

@@ -38,7 +38,7 @@ use crate::render::bundle::{Bundle, ProxyKind};
 use crate::render::wire::Installation;
 use crate::render::{Capabilities, Placement};
 use crate::snapshot::{ObjectName, Snapshot};
-use crate::source::cluster::{self, Cluster, Watches};
+use crate::source::cluster::{self, Cluster, Statuses, Watches};
 use crate::translate::{Options, Quarantine};
 
 use anchor::Owner;
@@ -120,6 +120,8 @@ pub struct View {
     /// A sentence for each setting of the ConfigMap that cannot be read.
     pub setting_problems: watch::Receiver<Vec<String>>,
     pub status: watch::Receiver<StatusReport>,
+    /// What stands in the cluster.
+    pub statuses: watch::Receiver<Arc<Statuses>>,
 }
 
 /// What building has taken, and what has become of it.
@@ -295,6 +297,7 @@ impl Operator {
             builds: told,
             setting_problems: problems,
             status: report,
+            statuses: cluster.statuses.clone(),
         };
         let inputs = status::Inputs {
             outcomes: view.outcome.clone(),

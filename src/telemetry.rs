@@ -90,8 +90,13 @@ impl Metrics {
     /// Adds metrics, each under `vigie_` and the name that is given; those of counters end in `_total`
     /// where they are printed.
     pub fn register(&self, add: impl FnOnce(&mut Registry)) {
+        self.register_as("vigie", add);
+    }
+
+    /// The same under another word.
+    pub fn register_as(&self, prefix: &str, add: impl FnOnce(&mut Registry)) {
         if let Ok(mut registry) = self.0.lock() {
-            add(registry.sub_registry_with_prefix("vigie"));
+            add(registry.sub_registry_with_prefix(prefix));
         }
     }
 

@@ -13,6 +13,7 @@ mod tls;
 mod ingress;
 mod routes;
 mod policy;
+mod auth;
 mod action;
 mod service;
 mod slices;
@@ -81,6 +82,8 @@ pub struct Classes {
     pub semantics: Option<PathSemantics>,
     /// Ingresses without any class are served even where no class is the default one.
     pub without_class: bool,
+    /// Health annotations of Azure's Application Gateway controller are read as ours.
+    pub reads_agic: bool,
 }
 
 /// How paths and regular expressions are read.
@@ -123,6 +126,11 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
     let mut upstreams = Upstreams::new(snapshot);
 
     let claimed = class::claim(snapshot, &options.classes, &mut findings);
+    findings.extend(
+        claimed
+            .iter()
+            .flat_map(|claimed| auth::check(snapshot, claimed)),
+    );
     let certificates = &mut memo.certificates;
     let mut tls = tls::tls(
         snapshot,

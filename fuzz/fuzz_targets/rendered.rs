@@ -75,6 +75,7 @@ fn build(bytes: &[u8]) -> Translation {
             controllers: vec![(CONTROLLER_NAME.into(), PathSemantics::Strict)],
             semantics: None,
             without_class: true,
+            reads_agic: false,
         },
         default_backend: None,
         default_certificate_secret: None,

@@ -9,6 +9,7 @@
 //! Every list and string that a rule can reach is bounded, because the API
 //! server refuses a definition whose rules might cost too much.
 
+pub mod check;
 mod probe;
 mod status;
 mod target;

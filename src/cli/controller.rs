@@ -1,6 +1,7 @@
 //! `vigie controller`: the operator of a cluster.
 
 mod pages;
+mod routes;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -4,9 +4,11 @@
 mod ask;
 mod in_cluster;
 mod running;
+mod stages;
 mod text;
 mod sentence;
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -21,15 +23,18 @@ use super::options::{BuildOptions, today};
 use super::report::{Report, colour};
 use super::{FINDINGS, GOOD};
 use crate::diagnose::{self, diagnose};
-use crate::explain::{Explanation, Header, Request, Url, explain, findings};
+use crate::explain::{Explanation, Header, Outcome, Request, Url, explain, findings};
 use crate::model::Model;
-use crate::model::diagnostics::Diagnostic;
+use crate::model::diagnostics::{Diagnostic, ObjectRef};
+use crate::model::names::UpstreamName;
+use crate::model::tally::Tally;
 use crate::render::{Capabilities, ProxyKind, unsupported};
 use crate::snapshot::Snapshot;
 use crate::source::folder::{Folder, Manifests};
 use crate::translate::{tallies, translate};
 
 use ask::Said;
+use stages::Healths;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -92,35 +97,46 @@ struct Json<'a> {
 }
 
 pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
-    let folder = match args.paths.as_slice() {
+    let (folder, healths) = match args.paths.as_slice() {
         [] => in_cluster::read(&args.connect, &args.namespaces)?,
-        paths => Manifests::open(paths)?.read(),
+        paths => (Manifests::open(paths)?.read(), Healths::default()),
     };
-    let Built {
-        snapshot,
-        model,
-        diagnostics,
-        behind,
-    } = build(args, &folder)?;
+    let built = Built {
+        healths,
+        ..build(args, &folder)?
+    };
+    let model = &built.model;
     let request = args.request();
-    let explanation = explain(&model, &request);
+    let explanation = explain(model, &request);
     let proxies = match args.ask {
-        Some(address) => vec![ask::ask(address, &request, &model, &explanation)],
+        Some(address) => vec![ask::ask(address, &request, model, &explanation)],
+        // A proxy of this machine has nothing to do with a cluster's objects.
+        None if args.paths.is_empty() => Vec::new(),
         None => running::ask(&explanation),
     };
-    let concerning = findings::concerning(&explanation, &snapshot, &diagnostics, &behind);
+    let concerning = findings::concerning(
+        &explanation,
+        &built.snapshot,
+        &built.diagnostics,
+        &built.behind,
+    );
+    let last = explanation.then.as_deref().unwrap_or(&explanation);
+    let is_expected = upstreams(last).all(|name| built.expected.contains_key(name));
+    let is_forwarded = matches!(last.outcome, Outcome::Forwarded(_));
+    let works = explanation.works() || (is_forwarded && is_expected);
+    let stages = stages::lines(&built, &explanation);
     let report = Report::new(&concerning, &folder.locations);
     let mut out = std::io::stdout().lock();
     match args.output {
         Output::Text => {
-            let said = text::text(&model, &explanation, &proxies);
+            let said = text::text(model, &explanation, &built.expected, &stages, &proxies);
             let findings = report.text(colour(out.is_terminal()));
-            let sentence = sentence::sentence(&explanation);
+            let sentence = sentence::sentence(&explanation, &built.expected);
             write!(out, "{said}\n{findings}{sentence}\n")?;
         }
         Output::Json => {
             let json = Json {
-                works: explanation.works(),
+                works,
                 explanation: &explanation,
                 proxies: &proxies,
                 findings: serde_json::from_str(&report.json()?)?,
@@ -128,7 +144,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
             writeln!(out, "{}", serde_json::to_string_pretty(&json)?)?;
         }
     }
-    Ok(if explanation.works() { GOOD } else { FINDINGS })
+    Ok(if works { GOOD } else { FINDINGS })
 }
 
 impl ExplainArgs {
@@ -155,7 +171,26 @@ struct Built {
     snapshot: Snapshot,
     model: Model,
     diagnostics: Vec<Diagnostic>,
+    tallies: BTreeMap<UpstreamName, Tally>,
+    expected: Expected,
     behind: diagnose::Findings,
+    /// With their statuses; of a folder there are none.
+    healths: Healths,
+}
+
+/// Upstreams whose endpoints come when these manifests are applied, and what makes them.
+type Expected = BTreeMap<UpstreamName, Vec<ObjectRef>>;
+
+/// Where a request may go.
+fn upstreams(explanation: &Explanation) -> impl Iterator<Item = &UpstreamName> {
+    let forwarded = match &explanation.outcome {
+        Outcome::Forwarded(forwarded) => Some(forwarded),
+        _ => None,
+    };
+    forwarded
+        .into_iter()
+        .flat_map(|forwarded| &forwarded.ways)
+        .map(|way| &way.name)
 }
 
 fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
@@ -166,6 +201,7 @@ fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
     diagnostics.extend(translation.diagnostics);
     let tallies = tallies(&snapshot, &translation.model);
     let behind = diagnose(&snapshot, &translation.model, &tallies);
+    let expected = diagnose::expected(&snapshot, &translation.model);
     let named: Vec<ProxyKind> = args.proxy.iter().map(|&name| name.into()).collect();
     let proxies = match named.as_slice() {
         [] => &ProxyKind::ALL,
@@ -179,7 +215,10 @@ fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
         snapshot,
         model: translation.model,
         diagnostics,
+        tallies,
+        expected,
         behind,
+        healths: Healths::default(),
     })
 }
 

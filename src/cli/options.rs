@@ -34,6 +34,10 @@ pub struct BuildOptions {
     #[arg(long = "watch-ingress-without-class")]
     pub without_class: bool,
 
+    /// Read the health annotations of another controller as ours
+    #[arg(long, value_name = "CONTROLLER")]
+    pub compat_annotations: Option<Compat>,
+
     /// Read all paths this way, instead of by the class's controller
     #[arg(long, value_name = "HOW")]
     pub path_semantics: Option<Semantics>,
@@ -67,6 +71,12 @@ pub enum Semantics {
     IngressNginx,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Compat {
+    /// Azure's Application Gateway: appgw.ingress.kubernetes.io/health-probe-…
+    Agic,
+}
+
 impl BuildOptions {
     /// What `translate` reads; the certificate is one made for the occasion.
     pub fn options(&self, today: Date, default_certificate: Option<Certificate>) -> Options {
@@ -82,6 +92,7 @@ impl BuildOptions {
                     Semantics::IngressNginx => PathSemantics::IngressNginx,
                 }),
                 without_class: self.without_class,
+                reads_agic: self.compat_annotations == Some(Compat::Agic),
             },
             default_backend: self.default_backend.clone(),
             default_certificate_secret: self.default_certificate.clone(),

@@ -121,6 +121,7 @@ fn group<'a>(place: Option<&Place<'a>>, finding: &'a Diagnostic) -> Group<'a> {
     let object = &finding.origin.object;
     let subject = match object.kind {
         Kind::Manifest => format!("in {}", object.name),
+        _ if finding.origin.field.as_str().is_empty() => object.name.to_string(),
         _ => format!("{object}, {}", finding.origin.field),
     };
     group

@@ -10,6 +10,7 @@ use super::Claim;
 use super::entries::{Entry, entries};
 use super::stages::{Index, Row};
 use crate::api::GENERATED_LABEL;
+use crate::api::route_health::check::violations;
 use crate::api::route_health::{PathType, RouteHealth, RouteSelector};
 use crate::model::diagnostics::ObjectRef;
 
@@ -93,7 +94,11 @@ fn candidates<'a>(
 ) -> BTreeMap<&'a ObjectRef, Vec<Candidate<'a>>> {
     let ingresses = &index.seen.ingresses;
     let mut all: BTreeMap<&ObjectRef, Vec<Candidate<'_>>> = BTreeMap::new();
-    for (name, health) in healths {
+    // One that cannot be meant as it is holds nothing that another could.
+    let valid = healths
+        .iter()
+        .filter(|(_, health)| violations(&health.spec).is_empty());
+    for (name, health) in valid {
         let mut add = |ingress: &'a ObjectRef| {
             all.entry(ingress)
                 .or_default()

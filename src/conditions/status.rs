@@ -10,11 +10,12 @@ use super::stages::{DECISIVE, Index, Row};
 use super::words::{count, cut, some};
 use super::writer::{Writer, clamp, fit};
 use super::{Claim, ConditionType, Verdict};
-use crate::api::annotations_digest;
+use crate::api::route_health::check::violations;
 use crate::api::route_health::{
     Condition, ConditionStatus, RouteHealth, RouteHealthStatus, Summary,
 };
-use crate::model::diagnostics::{Diagnostic, ObjectRef, targets};
+use crate::api::{GENERATED_LABEL, annotations_digest, is_health_annotation};
+use crate::model::diagnostics::{Diagnostic, ObjectRef, Severity, Stage, targets};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 
@@ -31,6 +32,7 @@ pub fn status(
         return None;
     }
     let running = judge_programmed(index, health, &mut share);
+    tell_overridden(index, name, health, &mut share);
     let rejected = rejection(index, name, health, &share);
     let shown = share.rows.iter().filter(|row| !row.entry.is_placeholder);
     let total = shown.clone().count();
@@ -51,7 +53,7 @@ pub fn status(
     let kept = rows.len().min(MOST_ROWS);
     status.routes = rows[..kept].iter().map(|row| writer.row(row)).collect();
     status.routes_omitted = clamp(total - kept);
-    fit(&mut status);
+    fit(&mut status, name);
     Some(status)
 }
 
@@ -110,6 +112,30 @@ fn judge_programmed(
     known.values().filter_map(|told| told.running).min()
 }
 
+/// The annotations that would count if nobody had written an object.
+fn tell_overridden(
+    index: &Index<'_>,
+    name: &ObjectRef,
+    health: &RouteHealth,
+    share: &mut Share<'_>,
+) {
+    let labels = health.metadata.labels.as_ref();
+    if labels.is_some_and(|labels| labels.contains_key(GENERATED_LABEL)) {
+        return;
+    }
+    for row in &mut share.rows {
+        let annotations = &index.seen.ingresses[row.ingress]
+            .ingress
+            .metadata
+            .annotations;
+        let keys = annotations.iter().flatten().map(|(key, _)| key.as_str());
+        let keys: Vec<&str> = keys.filter(|key| is_health_annotation(key)).collect();
+        if !keys.is_empty() {
+            row.tell(targets::annotations_overridden(name, &some(&keys, 3)));
+        }
+    }
+}
+
 /// Why it holds no route at all.
 fn rejection(
     index: &Index<'_>,
@@ -117,6 +143,9 @@ fn rejection(
     health: &RouteHealth,
     share: &Share<'_>,
 ) -> Option<Diagnostic> {
+    if let Some(violation) = violations(&health.spec).first() {
+        return Some(targets::invalid(name, violation.field, &violation.message));
+    }
     if !share.rows.is_empty() {
         return None;
     }
@@ -193,6 +222,8 @@ fn summary(
     Summary {
         routes: format!("{healthy}/{total}"),
         endpoints: format!("{}/{}", tally.ready, tally.total()),
+        // Nothing is taken out of rotation by this version.
+        ejected: Some(0),
         proxies: running.map_or_else(String::new, |(n, m)| format!("{n}/{m}")),
         ..Summary::default()
     }
@@ -227,11 +258,15 @@ fn object_conditions(
             .map(|kind| over_all(kind, name, share))
             .into(),
     };
-    let healthy = match rejected {
+    let broken = match rejected {
         Some(_) => first_broken(&stages).cloned(),
         None => broken_row(share),
     };
-    let healthy = healthy.unwrap_or_else(|| without_fault(&stages));
+    let degraded = || in_order(share).into_iter().find_map(|row| degraded(row));
+    let healthy = broken.unwrap_or_else(|| match without_fault(&stages) {
+        good if good.status == ConditionStatus::True => degraded().unwrap_or(good),
+        unknown => unknown,
+    });
     let standing = writer.standing.map_or(&[][..], |status| &status.conditions);
     let all = std::iter::once((ConditionType::Healthy, healthy))
         .chain(ConditionType::STAGES.into_iter().zip(stages));
@@ -239,12 +274,33 @@ fn object_conditions(
         .collect()
 }
 
-pub(super) fn first_broken(stages: &[Verdict]) -> Option<&Verdict> {
+/// The verdict over a route as a whole.
+pub(super) fn healthy(row: &Row<'_>) -> Verdict {
+    let broken = first_broken(&row.stages).cloned();
+    broken.unwrap_or_else(|| match without_fault(&row.stages) {
+        good if good.status == ConditionStatus::True => degraded(row).unwrap_or(good),
+        unknown => unknown,
+    })
+}
+
+/// It works, and some of what stands behind it does not.
+fn degraded(row: &Row<'_>) -> Option<Verdict> {
+    let mut findings = row.findings.iter();
+    let found = findings.find(|finding| {
+        finding.severity == Severity::Warning && finding.code.stage() == Stage::EndpointsReady
+    });
+    found.map(|finding| Verdict {
+        message: finding.message.clone(),
+        ..Verdict::good("Degraded")
+    })
+}
+
+fn first_broken(stages: &[Verdict]) -> Option<&Verdict> {
     stages.iter().find(|verdict| verdict.is_false())
 }
 
 /// Nothing is False: what is not known yet, or that all is well.
-pub(super) fn without_fault(stages: &[Verdict]) -> Verdict {
+fn without_fault(stages: &[Verdict]) -> Verdict {
     let mut decisive = stages.iter().take(DECISIVE);
     match decisive.find(|verdict| verdict.status == ConditionStatus::Unknown) {
         Some(unknown) => unknown.clone(),

@@ -107,6 +107,7 @@ impl Given {
                 controllers: Vec::new(),
                 semantics: None,
                 without_class: false,
+                reads_agic: false,
             },
             default_backend: None,
             default_certificate_secret: None,

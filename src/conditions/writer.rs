@@ -4,14 +4,14 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::stages::{DECISIVE, Row};
-use super::status::{first_broken, tally, without_fault};
+use super::status::{healthy, tally};
 use super::words::cut;
 use super::{ConditionType, Verdict};
 use crate::api::route_health::{
     Condition, ConditionStatus, Diagnosis, EndpointCounts, RouteHealth, RouteHealthStatus,
     RouteStatus, Severity,
 };
-use crate::model::diagnostics::{self, Diagnostic};
+use crate::model::diagnostics::{self, Diagnostic, ObjectRef, targets};
 
 const MOST_DIAGNOSES: usize = 5;
 const LONGEST_MESSAGE: usize = 512;
@@ -74,9 +74,7 @@ impl<'s> Writer<'s> {
             .standing
             .and_then(|status| status.routes.iter().find(same));
         let before = before.map_or(&[][..], |row| &row.conditions);
-        let healthy = first_broken(&row.stages)
-            .cloned()
-            .unwrap_or_else(|| without_fault(&row.stages));
+        let healthy = healthy(row);
         let mut conditions = vec![self.condition(ConditionType::Healthy, &healthy, before)];
         // What is Unknown of every route is told once, above.
         for (place, kind) in ConditionType::STAGES.into_iter().enumerate() {
@@ -124,10 +122,16 @@ pub fn clamp(number: usize) -> i32 {
 }
 
 /// First the messages of rows are cut, then rows are left out from the end: broken ones stand first.
-pub fn fit(status: &mut RouteHealthStatus) {
+pub fn fit(status: &mut RouteHealthStatus, health: &ObjectRef) {
     let size = |status: &RouteHealthStatus| serde_json::to_string(status).map_or(0, |s| s.len());
     if size(status) <= LARGEST {
         return;
+    }
+    if let Some(first) = status.routes.first_mut() {
+        first.diagnoses.truncate(MOST_DIAGNOSES - 1);
+        first
+            .diagnoses
+            .push(diagnosis(&targets::status_truncated(health)));
     }
     for row in &mut status.routes {
         for condition in &mut row.conditions {

@@ -172,10 +172,7 @@ impl<'a> Matching<'a> {
         if pods.is_empty() {
             pods = of_jobs;
         }
-        let workloads = self
-            .workloads
-            .selected(namespace, selector, |made| &made.labels);
-        let workloads: Vec<&Workload> = workloads.collect();
+        let workloads: Vec<&Workload> = self.workloads(namespace, selector).collect();
         Behind {
             selector,
             revisions: self.revisions(&pods, &workloads),
@@ -183,6 +180,16 @@ impl<'a> Matching<'a> {
             pods,
             workloads,
         }
+    }
+
+    /// What makes pods that such a selector selects.
+    pub fn workloads<'l>(
+        &'l self,
+        namespace: &'l str,
+        selector: &'l Labels,
+    ) -> impl Iterator<Item = &'a Workload> + 'l {
+        self.workloads
+            .selected(namespace, selector, |made| &made.labels)
     }
 
     fn revisions(&self, pods: &[&'a Pod], workloads: &[&'a Workload]) -> Vec<Revision<'a>> {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{Explanation, Outcome};
+use super::{Explanation, Outcome, Place};
 use crate::diagnose;
-use crate::model::diagnostics::{Code, Diagnostic, Kind, ObjectRef, Origin};
+use crate::model::diagnostics::{Code, Diagnostic, FieldPath, Kind, ObjectRef, Origin, asked};
 use crate::model::names::{HostMatch, UpstreamName};
 use crate::snapshot::{ObjectName, Snapshot};
 
@@ -22,7 +22,7 @@ pub fn concerning(
     }
     let host = &explanation.host.asked;
     let (met, naming) = (met(explanation), naming(snapshot, host));
-    let astray = explanation.route.as_ref().is_none_or(|r| r.host.is_none());
+    let astray = is_astray(explanation);
     let concerns = |finding: &&Diagnostic| {
         let origin = &finding.origin;
         let named = match origin.object.kind {
@@ -37,12 +37,71 @@ pub fn concerning(
         .into_iter()
         .filter_map(|name| behind.get(name))
         .flatten();
+    let found = findings.iter().filter(concerns).chain(behind).cloned();
+    let found: Vec<Diagnostic> = found.collect();
+    let mut all = asked(explanation);
+    // What is known of an Ingress that was meant says it better.
+    if matches!(explanation.outcome, Outcome::NoRoute) && found.is_empty() {
+        all.push(no_route(explanation));
+    }
+    all.extend(found);
+    all
+}
+
+/// What is to say of this URL and of no route by itself.
+fn asked(explanation: &Explanation) -> Vec<Diagnostic> {
+    let mut findings = Vec::new();
+    let host = &explanation.host;
+    // Exact paths above the one that is asked for.
+    let exact = explanation.candidates.iter().find(|candidate| {
+        let below = explanation.path.text.strip_prefix(&candidate.path);
+        candidate.place == Place::Apart
+            && candidate.kind == "exact"
+            && below.is_some_and(|rest| rest.starts_with('/') || candidate.path.ends_with('/'))
+    });
+    let is_astray = is_astray(explanation);
+    if let Some(exact) = exact.filter(|_| is_astray) {
+        let (origin, path) = (exact.origin.clone(), &explanation.path.text);
+        findings.push(asked::exact_takes_no_subpath(origin, &exact.path, path));
+    }
+    if let Some(route) = explanation.route.as_ref().filter(|_| !is_astray)
+        && explanation.url.starts_with("https:")
+        && explanation.certificates.is_empty()
+    {
+        let at_tls = route.origin.at(FieldPath::new("spec.tls"));
+        findings.push(asked::no_tls_for_host(at_tls, &host.asked));
+    }
+    let then = explanation.then.as_deref().map(asked);
+    findings.extend(then.into_iter().flatten());
     findings
-        .iter()
-        .filter(concerns)
-        .chain(behind)
-        .cloned()
-        .collect()
+}
+
+/// No route takes the request, or only the default backend does.
+fn is_astray(explanation: &Explanation) -> bool {
+    let route = explanation.route.as_ref();
+    route.is_none_or(|route| route.host.is_none())
+}
+
+fn no_route(explanation: &Explanation) -> Diagnostic {
+    let host = &explanation.host;
+    let nowhere = || {
+        Origin::new(
+            ObjectRef::new(Kind::Option, "", "URL"),
+            FieldPath::default(),
+        )
+    };
+    match (&host.taken, explanation.candidates.first()) {
+        (None, _) => {
+            let nearest: Vec<String> = host.nearest.iter().map(ToString::to_string).collect();
+            asked::no_rule_for_host(nowhere(), &host.asked, &nearest)
+        }
+        (Some(taken), first) => {
+            let origin = first.map_or_else(nowhere, |first| first.origin.clone());
+            let near = first.map(|first| format!("{} ({})", first.path, first.kind));
+            let path = &explanation.path.text;
+            asked::no_rule_for_path(origin, &taken.to_string(), path, near.as_deref())
+        }
+    }
 }
 
 /// Where the request may go, over all redirects.

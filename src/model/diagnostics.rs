@@ -4,9 +4,10 @@
 //! [`Code`] is the closed set. One constructor a code says what was found and what is allowed, so
 //! that a text stands in one place: `accepted` (1xx), `targets` (1xx, of RouteHealths), `references`
 //! (2xx), `programmed` (3xx), `proxies` (3xx, of what runs), `endpoints` and `pods`
-//! (4xx, and 9xx of pods) and `settings` (9xx).
+//! (4xx, and 9xx of pods), `settings` (9xx) and `asked` (of one URL).
 
 pub mod accepted;
+pub mod asked;
 pub mod endpoints;
 pub mod pods;
 pub mod programmed;

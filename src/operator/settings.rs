@@ -24,7 +24,8 @@ pub type Given = Option<Arc<BTreeMap<String, String>>>;
 type Read = fn(&mut Options, &str) -> Result<(), String>;
 
 /// Every setting, with what reads it.
-const KNOWN: [(&str, Read); 7] = [
+const KNOWN: [(&str, Read); 8] = [
+    ("compat-annotations", compat_annotations),
     ("default-backend", default_backend),
     ("default-certificate", default_certificate),
     ("path-semantics", path_semantics),
@@ -64,6 +65,15 @@ fn unknown(key: &str) -> String {
         }
     };
     format!("{} is no setting{hint}", crate::model::names::shown(key))
+}
+
+fn compat_annotations(options: &mut Options, text: &str) -> Result<(), String> {
+    options.classes.reads_agic = match text {
+        "agic" => true,
+        "none" => false,
+        _ => return Err("agic or none".to_owned()),
+    };
+    Ok(())
 }
 
 fn default_backend(options: &mut Options, text: &str) -> Result<(), String> {
@@ -190,6 +200,7 @@ mod tests {
                 controllers: vec![("example.com/ours".to_owned(), PathSemantics::Strict)],
                 semantics: None,
                 without_class: false,
+                reads_agic: false,
             },
             default_backend: None,
             default_certificate_secret: None,
@@ -245,6 +256,7 @@ mod tests {
         let words = "\"proxy-protocoll\" is no setting; did you mean proxy-protocol?";
         assert_eq!(problems, [words]);
         let (_, problems) = given("worker-processes", "4");
-        assert!(problems[0].contains("there are default-backend, default-certificate, "));
+        let known = "there are compat-annotations, default-backend, default-certificate, ";
+        assert!(problems[0].contains(known));
     }
 }

@@ -3,11 +3,14 @@
 //! [`table`] is the one table; parser, findings and the reference in docs/annotations.md come from
 //! it. Both prefixes are read alike; where both give one key, `vigie.dev/` decides.
 
+mod agic;
+mod health;
 mod parse;
 mod table;
 
 use std::collections::BTreeMap;
 
+use crate::api::route_health::RouteHealthSpec;
 use crate::api::{ANNOTATION_PREFIX, NGINX_ANNOTATION_PREFIX};
 use crate::model::diagnostics::{
     Diagnostic, FieldPath, ObjectRef, Origin, Severity, accepted, settings,
@@ -39,6 +42,8 @@ pub struct Settings {
     pub service_upstream: bool,
     pub access: Option<AccessList>,
     pub canary: Canary,
+    /// What is asked for its routes' health, as a RouteHealth would.
+    pub health: Option<Box<RouteHealthSpec>>,
     /// Something that guards access cannot be honoured: every route answers 503.
     pub closed: bool,
 }
@@ -69,6 +74,7 @@ pub struct Problem {
 pub fn settings(
     ingress: &ObjectRef,
     annotations: &BTreeMap<String, String>,
+    reads_agic: bool,
 ) -> (Settings, Vec<Diagnostic>) {
     let mut settings = Settings::default();
     let mut findings = Vec::new();
@@ -79,7 +85,28 @@ pub fn settings(
         ) {
             (Some(name), _) => (true, name),
             (_, Some(name)) => (false, name),
-            (None, None) => continue,
+            (None, None) => {
+                let alias = key.strip_prefix(agic::PREFIX).and_then(agic::alias);
+                let origin = || Origin::new(ingress.clone(), FieldPath::annotation(key));
+                match alias {
+                    Some(agic::Alias::Of(name)) if reads_agic => {
+                        let own = format!("{ANNOTATION_PREFIX}{name}");
+                        if !annotations.contains_key(&own) {
+                            read(
+                                &mut settings,
+                                &mut findings,
+                                origin(),
+                                key,
+                                (true, name),
+                                value,
+                            );
+                        }
+                    }
+                    Some(alias) => findings.push(alias.finding(origin(), key, reads_agic)),
+                    None => {}
+                }
+                continue;
+            }
         };
         let origin = Origin::new(ingress.clone(), FieldPath::annotation(key));
         if !own && annotations.contains_key(&format!("{ANNOTATION_PREFIX}{name}")) {
@@ -93,9 +120,26 @@ pub fn settings(
             ));
             continue;
         }
-        read(&mut settings, &mut findings, origin, key, name, value);
+        read(
+            &mut settings,
+            &mut findings,
+            origin,
+            key,
+            (own, name),
+            value,
+        );
     }
     parse::join(&mut settings);
+    for (name, why) in health::join(&mut settings) {
+        let key = given_as(annotations, name);
+        let value = annotations.get(&key).map_or("", String::as_str);
+        let origin = Origin::new(ingress.clone(), FieldPath::annotation(&key));
+        let allowed = table::find(name).map_or("", |entry| entry.allowed);
+        let kept = "it is not used";
+        findings.push(settings::unsupported_value(
+            origin, &key, value, &why, kept, allowed,
+        ));
+    }
     (settings, findings)
 }
 
@@ -105,10 +149,12 @@ fn read(
     findings: &mut Vec<Diagnostic>,
     origin: Origin,
     key: &str,
-    name: &str,
+    (own, name): (bool, &str),
     value: &str,
 ) {
-    let Some(entry) = table::find(name) else {
+    let is_of_prefix =
+        |entry: &&Annotation| own || !matches!(entry.handling, Handling::Health { .. });
+    let Some(entry) = table::find(name).filter(is_of_prefix) else {
         findings.push(unknown(origin, key, name));
         return;
     };
@@ -155,6 +201,18 @@ fn read(
                 }
             }
         }
+        Handling::Health { read } => {
+            if let Err(Problem { found, kept }) = read(settings, value.trim()) {
+                findings.push(settings::unsupported_value(
+                    origin,
+                    key,
+                    value,
+                    &found,
+                    kept,
+                    entry.allowed,
+                ));
+            }
+        }
         Handling::NotYet { guards, inert } => {
             if !inert
                 .iter()
@@ -170,6 +228,20 @@ fn read(
     }
 }
 
+/// The key by which a field of health is given.
+fn given_as(annotations: &BTreeMap<String, String>, name: &str) -> String {
+    let own = format!("{ANNOTATION_PREFIX}{name}");
+    let mut keys = annotations.keys();
+    let is_alias = |key: &&String| {
+        let alias = key.strip_prefix(agic::PREFIX).and_then(agic::alias);
+        matches!(alias, Some(agic::Alias::Of(of)) if of == name)
+    };
+    match annotations.contains_key(&own) {
+        true => own,
+        false => keys.find(is_alias).cloned().unwrap_or(own),
+    }
+}
+
 fn unknown(origin: Origin, key: &str, name: &str) -> Diagnostic {
     let near = table::nearest(name);
     let guards = near.is_some_and(Annotation::guards)
@@ -177,7 +249,10 @@ fn unknown(origin: Origin, key: &str, name: &str) -> Diagnostic {
             .iter()
             .any(|prefix| name.starts_with(prefix));
     let prefix = key.strip_suffix(name).unwrap_or_default();
-    let near = near.map(|entry| format!("{prefix}{}", entry.name));
+    let near = near.map(|entry| match entry.handling {
+        Handling::Health { .. } => format!("{ANNOTATION_PREFIX}{}", entry.name),
+        _ => format!("{prefix}{}", entry.name),
+    });
     settings::unknown_annotation(origin, key, near.as_deref(), guards)
 }
 

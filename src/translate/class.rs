@@ -43,7 +43,8 @@ pub fn claim<'a>(
             Owner::Ours(semantics) => {
                 let empty = Default::default();
                 let raw = ingress.metadata.annotations.as_ref().unwrap_or(&empty);
-                let (settings, of_annotations) = annotations::settings(&object, raw);
+                let (settings, of_annotations) =
+                    annotations::settings(&object, raw, classes.reads_agic);
                 findings.extend(of_annotations);
                 claimed.push(Claimed {
                     name,

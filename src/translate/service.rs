@@ -19,12 +19,17 @@ use crate::model::names::{DnsName, UpstreamName, shown};
 use crate::model::{Endpoint, Endpoints, Protocol, Upstream};
 use crate::snapshot::{ObjectName, Snapshot};
 
+/// Of a Service that is missing here, so many namespaces that have one are named.
+const MOST_NAMESPACES: usize = 3;
+
 /// Builds upstreams, each once.
 pub struct Upstreams<'a> {
     snapshot: &'a Snapshot,
     built: BTreeMap<UpstreamName, Upstream>,
     /// What slices hold, by Service and name of its port: many paths may refer to one.
     found: BTreeMap<(&'a ObjectName, &'a str), OfPort>,
+    /// Namespaces by the names of their Services; only looked at where one is missing.
+    namespaces: Option<BTreeMap<&'a str, Vec<&'a str>>>,
 }
 
 /// The port that a backend refers to.
@@ -73,6 +78,7 @@ impl<'a> Upstreams<'a> {
             snapshot,
             built: BTreeMap::new(),
             found: BTreeMap::new(),
+            namespaces: None,
         }
     }
 
@@ -136,6 +142,7 @@ impl<'a> Upstreams<'a> {
                 &name.namespace,
                 &shown(&name.name),
                 &near,
+                &self.elsewhere(name),
                 wish.without,
             ));
             return None;
@@ -168,6 +175,7 @@ impl<'a> Upstreams<'a> {
                 &name.name,
                 &wanted.to_string(),
                 &has,
+                meant(ports, wanted).as_deref(),
                 wish.without,
             ));
             return None;
@@ -215,6 +223,22 @@ impl<'a> Upstreams<'a> {
             );
         }
         Some(id)
+    }
+
+    /// Other namespaces that have a Service of this name, a few of them.
+    fn elsewhere(&mut self, name: &ObjectName) -> Vec<&'a str> {
+        let snapshot = self.snapshot;
+        let by_name = self.namespaces.get_or_insert_with(|| {
+            let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+            for name in snapshot.services.keys() {
+                let namespaces = by_name.entry(&name.name).or_default();
+                namespaces.push(&name.namespace);
+            }
+            by_name
+        });
+        let found = by_name.get(name.name.as_str());
+        let found = found.map_or(&[][..], Vec::as_slice).iter();
+        found.take(MOST_NAMESPACES).copied().collect()
     }
 
     /// What the slices of a Service hold for this upstream.
@@ -293,6 +317,16 @@ pub fn find_port<'p>(ports: &'p [ServicePort], wanted: &PortRef) -> Option<&'p S
         PortRef::Name(name) => tcp.find(|port| port.name.as_deref() == Some(name)),
         PortRef::Only => tcp.next().filter(|_| tcp.next().is_none()),
     }
+}
+
+/// The port that leads to what was taken for a port of the Service.
+fn meant(ports: &[ServicePort], wanted: &PortRef) -> Option<String> {
+    let leads_there = |port: &&ServicePort| match (&port.target_port, wanted) {
+        (Some(IntOrString::Int(target)), PortRef::Number(wanted)) => target == wanted,
+        (Some(IntOrString::String(target)), PortRef::Name(wanted)) => target == wanted,
+        _ => false,
+    };
+    ports.iter().find(leads_there).map(show_port)
 }
 
 fn show_port(port: &ServicePort) -> String {

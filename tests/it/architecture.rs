@@ -239,6 +239,18 @@ fn reference() -> String {
         }
     }
     text.push_str(
+        "\n## For the health of routes\n\nThese stand for a RouteHealth of the Ingress, with the prefix `vigie.dev/` alone. They are read and\n\
+         checked; the probes that go by them are not part of this release, and no traffic changes by them.\n\
+         With `--compat-annotations agic` the health probes of `appgw.ingress.kubernetes.io/` are read as these.\n\n\
+         | name | what it says | example |\n|---|---|---|\n",
+    );
+    for entry in ANNOTATIONS {
+        if let Handling::Health { .. } = entry.handling {
+            let (name, doc, example) = (entry.name, escaped(entry.doc), entry.example);
+            let _ = writeln!(text, "| `{name}` | {doc} | `{example}` |");
+        }
+    }
+    text.push_str(
         "\n## Known, not yet honoured\n\nThese give finding RH910. Those that guard access close their routes with 503, because a route\n\
          that should be guarded must not stand open.\n\n| name | closes the route | values that ask for nothing |\n|---|---|---|\n",
     );

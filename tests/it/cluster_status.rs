@@ -205,6 +205,7 @@ fn built(snapshot: Arc<Snapshot>) -> Outcome {
             controllers: Vec::new(),
             semantics: None,
             without_class: false,
+            reads_agic: false,
         },
         default_backend: None,
         default_certificate_secret: None,

@@ -8,6 +8,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 
+use super::routes::Routes;
 use crate::model::diagnostics::Severity;
 use crate::operator::View;
 use crate::render::wire::{Fill, Sizes};
@@ -72,7 +73,8 @@ struct Looked {
 }
 
 pub fn pages(view: View, metrics: Metrics) -> Pages {
-    let looked = Looked::default();
+    let (looked, routes) = (Looked::default(), Routes::default());
+    routes.register(&metrics);
     metrics.register(|registry| {
         registry.register(
             "leader",
@@ -127,7 +129,10 @@ pub fn pages(view: View, metrics: Metrics) -> Pages {
     Pages {
         tasks: Arc::new(move || tasks(&for_tasks)),
         metrics,
-        refresh: Arc::new(move || looked.refresh(&view)),
+        refresh: Arc::new(move || {
+            looked.refresh(&view);
+            routes.refresh(&view.statuses.borrow(), *view.leads.borrow());
+        }),
         model: Some(Arc::new(move || model(&for_model))),
     }
 }

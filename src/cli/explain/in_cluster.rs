@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use tokio::time::timeout;
 
+use super::stages::Healths;
 use crate::cli::connect::{ConnectArgs, client};
 use crate::cli::runtime::one_thread;
 use crate::source::cluster::{Namespaces, Settings, Watches, watch};
@@ -14,11 +15,11 @@ use crate::source::folder::Folder;
 /// What a large cluster may take to list.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn read(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<Folder> {
+pub fn read(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<(Folder, Healths)> {
     one_thread()?.block_on(look(connect, namespaces))
 }
 
-async fn look(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<Folder> {
+async fn look(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<(Folder, Healths)> {
     let client = client(connect.config().await?)?;
     let names: BTreeSet<String> = namespaces.iter().cloned().collect();
     let namespaces = match names.is_empty() {
@@ -47,7 +48,8 @@ async fn look(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<Fo
     let snapshot = snapshots.borrow().as_ref().clone();
     let mut folder = Folder::default();
     folder.snapshot = snapshot;
-    Ok(folder)
+    let healths = cluster.statuses.borrow().route_healths.as_ref().clone();
+    Ok((folder, healths))
 }
 
 /// A required watch that cannot deliver, and why.

@@ -16,6 +16,7 @@ spec:
       paths:
       - {path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 80}}}}
       - {path: /api, pathType: Prefix, backend: {service: {name: api, port: {number: 80}}}}
+      - {path: /made, pathType: Exact, backend: {service: {name: made, port: {number: 80}}}}
       - {path: /gone, pathType: Exact, backend: {service: {name: gone, port: {number: 80}}}}
 ---
 apiVersion: networking.k8s.io/v1
@@ -29,6 +30,34 @@ apiVersion: v1
 kind: Service
 metadata: {name: api}
 spec: {ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: made}
+spec: {selector: {app: made}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: maker}
+spec:
+  template:
+    metadata: {labels: {app: made}}
+    spec:
+      containers:
+      - name: web
+        ports: [{containerPort: 8080}]
+        lifecycle: {preStop: {sleep: {seconds: 5}}}
+        readinessProbe: {httpGet: {path: /, port: 8080}}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: exact}
+spec:
+  ingressClassName: vigie
+  rules:
+  - host: exact.example.com
+    http:
+      paths: [{path: /shop, pathType: Exact, backend: {service: {name: made, port: {number: 80}}}}]
 ";
 
 struct Explained {
@@ -62,8 +91,10 @@ fn explained(args: &[&str]) -> Explained {
         &built.diagnostics,
         &built.behind,
     );
+    let stages = stages::lines(&built, &explanation);
     Explained {
-        text: text::text(&built.model, &explanation, &[]) + &sentence::sentence(&explanation),
+        text: text::text(&built.model, &explanation, &built.expected, &stages, &[])
+            + &sentence::sentence(&explanation, &built.expected),
         findings: findings.iter().map(|f| f.code.as_str()).collect(),
         works: explanation.works(),
     }
@@ -83,12 +114,17 @@ http://shop.example.com//%61p?x=1
  ok  Route      shop.example.com/ (prefix)
                 Ingress default/shop, spec.rules[0].http.paths[0]
                 - exact        /gone                it is another path (default/shop)
+                - exact        /made                it is another path (default/shop)
                 - prefix       /api                 the path does not begin with it (default/shop)
                 * prefix       /                    it takes every path (default/shop)
  ok  Forward    as it came: //%61p?x=1, Host shop.example.com
                 time-outs: connect 5 s, read 60 s, send 60 s; bodies of up to 1 MiB
  ok  Upstream   default/web:80 (http)
  ok  Endpoints  127.0.0.1:1
+
+ ok  Accepted       Ingress default/shop, spec.rules[0].http.paths[0]
+ ok  ResolvedRefs   Service default/web:80 -> targetPort 80
+ ok  EndpointsReady 1 of 1 endpoints are ready
 This URL reaches default/web:80 by Ingress default/shop."
     );
     assert!(explained.works && explained.findings.is_empty());
@@ -126,12 +162,39 @@ fn where_nothing_matches_the_nearest_and_what_was_meant_are_told() {
         "{}",
         slip.text
     );
+    assert_eq!(slip.findings, ["RH313"]);
     assert!(
         slip.text
             .ends_with("Nothing takes this URL: clients get 404 from the proxy.")
     );
     let foreign = explained(&["http://other.example.com/"]);
     assert_eq!((foreign.works, foreign.findings), (false, vec!["RH210"]));
+}
+
+#[test]
+fn an_exact_path_above_the_one_asked_for_is_told() {
+    let below = explained(&["http://exact.example.com/shop/items"]);
+    assert_eq!(below.findings, ["RH309", "RH313"], "{}", below.text);
+    let itself = explained(&["http://exact.example.com/shop"]);
+    assert_eq!(itself.findings, [""; 0], "{}", itself.text);
+}
+
+#[test]
+fn endpoints_that_workloads_will_bring_are_not_missed() {
+    let made = explained(&["https://shop.example.com/made"]);
+    assert_eq!(made.findings, ["RH212"], "no certificate is its own");
+    for part in [
+        "     Endpoints  none in these manifests; Deployment default/maker makes the pods",
+        "This URL will reach default/made:80 by Ingress default/shop.",
+        " ok  ResolvedRefs   Service default/made:80 -> targetPort 8080",
+        "     EndpointsReady not known from manifests; Deployment default/maker makes the pods",
+    ] {
+        assert!(
+            made.text.contains(part),
+            "{part} is missing:\n{}",
+            made.text
+        );
+    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::Expected;
 use super::ask::{Agreement, Said};
+use super::stages::Line;
 use crate::cli::report::printable;
 use crate::explain::{
     Access, Candidate, Explanation, Forwarded, HostState, Outcome, Place, RouteStep, Scheme,
@@ -44,10 +46,16 @@ impl Lines {
 }
 
 /// The steps, each on its lines.
-pub fn text(model: &Model, explanation: &Explanation, proxies: &[Said]) -> String {
+pub fn text(
+    model: &Model,
+    explanation: &Explanation,
+    expected: &Expected,
+    stages: &[Line],
+    proxies: &[Said],
+) -> String {
     let mut lines = Lines::default();
     let _ = writeln!(lines.0, "{}\n", printable(&explanation.url));
-    steps(&mut lines, model, explanation);
+    steps(&mut lines, model, explanation, expected);
     for said in proxies {
         let mark = match said.agreement {
             Agreement::Agrees => Mark::Good,
@@ -56,18 +64,29 @@ pub fn text(model: &Model, explanation: &Explanation, proxies: &[Said]) -> Strin
         };
         lines.step(mark, "Proxy", &said.words);
     }
+    if !stages.is_empty() {
+        lines.0.push('\n');
+    }
+    for stage in stages {
+        let mark = match stage.good {
+            Some(true) => Mark::Good,
+            Some(false) => Mark::Bad,
+            None => Mark::Plain,
+        };
+        lines.step(mark, &format!("{:<14}", stage.label), &stage.words);
+    }
     lines.0
 }
 
-fn steps(lines: &mut Lines, model: &Model, explanation: &Explanation) {
+fn steps(lines: &mut Lines, model: &Model, explanation: &Explanation, expected: &Expected) {
     listener(lines, explanation);
     path(lines, explanation);
     host(lines, explanation);
     route(lines, model, explanation);
-    outcome(lines, explanation);
+    outcome(lines, explanation, expected);
     if let Some(then) = &explanation.then {
         let _ = writeln!(lines.0, "\nthen {}\n", printable(&then.url));
-        steps(lines, model, then);
+        steps(lines, model, then, expected);
     }
 }
 
@@ -190,7 +209,7 @@ fn candidate(lines: &mut Lines, candidate: &Candidate) {
     ));
 }
 
-fn outcome(lines: &mut Lines, explanation: &Explanation) {
+fn outcome(lines: &mut Lines, explanation: &Explanation, expected: &Expected) {
     if let Some(access) = explanation.route.as_ref().and_then(|r| r.access.as_ref())
         && !matches!(explanation.outcome, Outcome::ToHttps { .. })
     {
@@ -213,7 +232,13 @@ fn outcome(lines: &mut Lines, explanation: &Explanation) {
             };
             lines.step(Mark::Bad, "Answer", &format!("503 from the proxy: {why}"));
         }
-        Outcome::Forwarded(forwarded) => forward(lines, explanation, forwarded),
+        Outcome::Forwarded(forwarded) => {
+            forward(lines, explanation, forwarded);
+            forwarded
+                .ways
+                .iter()
+                .for_each(|each| way(lines, each, expected));
+        }
     }
 }
 
@@ -279,7 +304,6 @@ fn forward(lines: &mut Lines, explanation: &Explanation, forwarded: &Forwarded) 
         let what = format!("{} {holds} ({})", rule.rule, origin(&rule.origin));
         lines.step(Mark::Plain, "Canary", &what);
     }
-    forwarded.ways.iter().for_each(|each| way(lines, each));
 }
 
 fn limits(route: &RouteStep) -> String {
@@ -308,7 +332,7 @@ fn size(octets: u64) -> String {
     }
 }
 
-fn way(lines: &mut Lines, way: &Way) {
+fn way(lines: &mut Lines, way: &Way, expected: &Expected) {
     let Some(upstream) = &way.upstream else {
         return lines.step(
             Mark::Bad,
@@ -325,7 +349,17 @@ fn way(lines: &mut Lines, way: &Way) {
         let _ = write!(what, ", the canary of {}", canary.object);
     }
     lines.step(Mark::Good, "Upstream", &what);
-    let (mark, what) = endpoints(&upstream.endpoints);
+    let (mark, what) = match expected.get(&way.name).filter(|_| !way.has_endpoint()) {
+        Some(makers) => {
+            let makers: Vec<String> = makers.iter().map(ToString::to_string).collect();
+            let what = format!(
+                "none in these manifests; {} makes the pods",
+                makers.join(", ")
+            );
+            (Mark::Plain, what)
+        }
+        None => endpoints(&upstream.endpoints),
+    };
     lines.step(mark, "Endpoints", &what);
 }
 

@@ -199,3 +199,41 @@ fn names_of_generated_ones_are_names() {
     let other = format!("{}b", &long[..251]);
     assert_ne!(generated::name(&other), name);
 }
+
+#[test]
+fn one_that_cannot_be_meant_holds_nothing_and_says_which_rule_it_breaks() {
+    let mut given = Given::shop(&["/api"]);
+    let spec = json!({"targetRef": {"name": "shop"},
+        "probe": {"periodSeconds": 2, "timeoutSeconds": 5}, "routes": [{"path": "/api"}]});
+    given.health(health("wrong", spec));
+    let all = given.all();
+    assert_eq!(
+        told(&all["wrong"].conditions, Accepted),
+        "False Invalid: spec.probe is not valid: timeoutSeconds must not exceed periodSeconds."
+    );
+    assert_eq!(paths(&given.own()), ["/api"], "the other one holds it");
+}
+
+#[test]
+fn annotations_that_an_object_decides_over_are_told_on_its_rows() {
+    let mut given = Given::new();
+    let mut shop = ingress("shop", &["/api"]);
+    shop["metadata"]["annotations"] = json!({"vigie.dev/probe-path": "/health",
+        "vigie.dev/ssl-redirect": "true"});
+    given.ingress(shop);
+    given.health(health("own", json!({"targetRef": {"name": "shop"}})));
+    let status = &given.all()["own"];
+    let told: Vec<(&str, &str)> = status.routes[0]
+        .diagnoses
+        .iter()
+        .filter(|told| told.code == "RH108")
+        .map(|told| (&*told.message, &*told.fix))
+        .collect();
+    assert_eq!(
+        told,
+        [(
+            "RouteHealth own decides; annotations vigie.dev/probe-path of the Ingress are ignored.",
+            "Remove one of the two."
+        )]
+    );
+}

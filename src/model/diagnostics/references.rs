@@ -2,19 +2,26 @@
 
 use super::{Code, Diagnostic, Origin};
 
-/// `similar` are names of Services of the same namespace that resemble the wanted one; `consequence`
-/// is a sentence that says what clients get.
+/// `similar` are names of Services of the same namespace that resemble the wanted one, `elsewhere` are
+/// namespaces that have one of this name; `consequence` is a sentence that says what clients get.
 pub fn service_not_found(
     origin: Origin,
     namespace: &str,
     service: &str,
     similar: &[&str],
+    elsewhere: &[&str],
     consequence: &str,
 ) -> Diagnostic {
-    let near = match similar {
+    let mut near = match similar {
         [] => String::new(),
         names => format!(" Similar: {}.", names.join(", ")),
     };
+    if !elsewhere.is_empty() {
+        near.push_str(&format!(
+            " Namespace {} has one of this name.",
+            elsewhere.join(", ")
+        ));
+    }
     Diagnostic::new(
         Code::RH201,
         origin,
@@ -23,12 +30,14 @@ pub fn service_not_found(
     )
 }
 
-/// `ports` are the Service's own, as `80 (http)`.
+/// `ports` are the Service's own, as `80 (http)`; `meant` is one of them that leads to the wanted port of
+/// the pods.
 pub fn service_port_not_found(
     origin: Origin,
     service: &str,
     wanted: &str,
     ports: &[String],
+    meant: Option<&str>,
     consequence: &str,
 ) -> Diagnostic {
     let has = match ports {
@@ -39,7 +48,12 @@ pub fn service_port_not_found(
         Code::RH202,
         origin,
         format!("Service {service} has no port {wanted}; it has {has}. {consequence}"),
-        "Use a port of the Service, not the container port.",
+        match meant {
+            Some(meant) => {
+                format!("Use port {meant} of the Service, which leads to {wanted} of its pods.")
+            }
+            None => "Use a port of the Service, not the container port.".to_owned(),
+        },
     )
 }
 
@@ -154,5 +168,41 @@ pub fn tls_host_unused(origin: Origin, host: &str, rule_hosts: &str) -> Diagnost
             "spec.tls names {host}, which no rule of this Ingress has; its rules have {rule_hosts}."
         ),
         "Use the same host in spec.tls and spec.rules.",
+    )
+}
+
+/// The Secret of annotation auth-secret.
+pub fn auth_secret_not_found(origin: Origin, secret: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH216,
+        origin,
+        format!(
+            "Secret {secret} of annotation auth-secret does not exist; the route answers 503 until it does."
+        ),
+        "Create it, with the htpasswd lines under key auth.",
+    )
+}
+
+/// `why` is a sentence about its content.
+pub fn auth_secret_invalid(origin: Origin, secret: &str, why: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH217,
+        origin,
+        format!("Secret {secret} of annotation auth-secret lets nobody in. {why}"),
+        "Put htpasswd lines, as user:hash, under key auth; with auth-secret-type auth-map each key is a user.",
+    )
+}
+
+/// `near` are names of Services of that namespace.
+pub fn auth_service_not_found(origin: Origin, service: &str, near: &[&str]) -> Diagnostic {
+    let near = match near {
+        [] => String::new(),
+        names => format!(" Similar: {}.", names.join(", ")),
+    };
+    Diagnostic::new(
+        Code::RH218,
+        origin,
+        format!("auth-url names Service {service}, which does not exist.{near}"),
+        "Correct the host in auth-url.",
     )
 }

@@ -6,6 +6,39 @@ fn at(health: &ObjectRef, field: &str) -> Origin {
     Origin::new(health.clone(), FieldPath::new(field))
 }
 
+/// A spec that no definition of this version takes. `field` as `spec.probe`, `rule` says what is allowed.
+pub fn invalid(health: &ObjectRef, field: &str, rule: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH105,
+        at(health, field),
+        format!("{field} is not valid: {rule}."),
+        "Correct the field, and bring the definition of RouteHealth up to date: a newer one refuses this at once.",
+    )
+}
+
+/// Annotations of an Ingress whose health a RouteHealth decides.
+pub fn annotations_overridden(health: &ObjectRef, keys: &str) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH108,
+        at(health, "spec"),
+        format!(
+            "RouteHealth {} decides; annotations {keys} of the Ingress are ignored.",
+            health.name
+        ),
+        "Remove one of the two.",
+    )
+}
+
+/// `omitted` routes are healthy or repeat what others say.
+pub fn status_truncated(health: &ObjectRef) -> Diagnostic {
+    Diagnostic::new(
+        Code::RH809,
+        at(health, "status"),
+        "Not all is shown: this status would be larger than 128 KiB.",
+        "Narrow the object with spec.routes, or spread the routes over several Ingresses; `vigie explain` and `vigie status` show all.",
+    )
+}
+
 /// `others` are Ingresses of the namespace.
 pub fn target_not_found(health: &ObjectRef, ingress: &str, others: &[&str]) -> Diagnostic {
     let here = match others {

@@ -16,6 +16,7 @@ fn builder() -> Builder {
             controllers: Vec::new(),
             semantics: None,
             without_class: false,
+            reads_agic: false,
         },
         default_backend: None,
         default_certificate_secret: None,

@@ -9,9 +9,9 @@ use super::{Problem, Settings};
 use crate::model::names::{HeaderName, HeaderValue, NameError, StatusCode, Template};
 use crate::model::{AccessList, Protocol};
 
-type Read = Result<(), Problem>;
+pub type Read = Result<(), Problem>;
 
-fn problem(found: impl Into<String>, kept: &'static str) -> Problem {
+pub fn problem(found: impl Into<String>, kept: &'static str) -> Problem {
     Problem {
         found: found.into(),
         kept,

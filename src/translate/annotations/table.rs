@@ -1,8 +1,8 @@
 //! The one table of annotations: each name with what it does, an example, what is allowed, and how
 //! it is handled. An annotation is added here, gets a field of `Settings` and a reader in `parse`.
 
-use super::parse;
 use super::{Problem, Settings};
+use super::{health, parse};
 
 /// One annotation, without its prefix.
 pub struct Annotation {
@@ -23,6 +23,10 @@ pub enum Handling {
         guards: bool,
         steers: bool,
     },
+    /// Stands for a field of a RouteHealth. Only Vigie's own prefix has it.
+    Health {
+        read: fn(&mut Settings, &str) -> Result<(), Problem>,
+    },
     /// Known, reported, not honoured. `guards`: the route is closed. `inert`: values that ask for
     /// nothing, because they are what happens anyway.
     NotYet {
@@ -38,7 +42,7 @@ impl Annotation {
     pub fn guards(&self) -> bool {
         match self.handling {
             Handling::Honoured { guards, .. } | Handling::NotYet { guards, .. } => guards,
-            Handling::Nothing { .. } => false,
+            Handling::Health { .. } | Handling::Nothing { .. } => false,
         }
     }
 }
@@ -82,6 +86,23 @@ const fn honoured(
     }
 }
 
+const fn of_health(
+    name: &'static str,
+    read: fn(&mut Settings, &str) -> Result<(), Problem>,
+    doc: &'static str,
+    example: &'static str,
+    allowed: &'static str,
+) -> Annotation {
+    let handling = Handling::Health { read };
+    Annotation {
+        name,
+        doc,
+        example,
+        allowed,
+        handling,
+    }
+}
+
 /// What is reported and not honoured has nothing to be documented.
 const fn reported(name: &'static str, handling: Handling) -> Annotation {
     Annotation {
@@ -107,7 +128,7 @@ impl Annotation {
     const fn guarding(mut self) -> Self {
         match &mut self.handling {
             Handling::Honoured { guards, .. } | Handling::NotYet { guards, .. } => *guards = true,
-            Handling::Nothing { .. } => {}
+            Handling::Health { .. } | Handling::Nothing { .. } => {}
         }
         self
     }
@@ -422,20 +443,20 @@ pub static TABLE: &[Annotation] = &[
     later("http2-push-preload", &["false"]),
     later("fastcgi-index", &[]),
     later("fastcgi-params-configmap", &[]),
-    later("probe", &[]),
-    later("probe-path", &[]),
-    later("probe-port", &[]),
-    later("probe-host", &[]),
-    later("probe-status", &[]),
-    later("probe-period", &[]),
-    later("probe-timeout", &[]),
-    later("failure-threshold", &[]),
-    later("success-threshold", &[]),
-    later("prefix-check", &[]),
-    later("app-base-path", &[]),
-    later("ejection", &[]),
-    later("keep-percent", &[]),
-    later("below-keep", &[]),
+    of_health("probe", health::probe, "How endpoints are probed; off: not at all. Default: as the readinessProbe of each pod.", "http", "Use http, tcp, grpc or off."),
+    of_health("probe-path", health::probe_path, "The path of the probe, sent to the pod as it is. Default: that of the readinessProbe.", "/health", "Use an absolute path that the application serves, without the public prefix."),
+    of_health("probe-port", health::probe_port, "The container's port, by number or name; never that of the Service.", "8000", "Use a port of a container, as 8000 or http."),
+    of_health("probe-host", health::probe_host, "The Host header of the probe.", "shop.example.com", "Use a host name."),
+    of_health("probe-status", health::probe_status, "Statuses that pass, single or as inclusive ranges. Default 200-399.", "200-299,401", "Use statuses and ranges with commas between, as 200-299,401."),
+    of_health("probe-period", health::probe_period, "Seconds between two probes of an endpoint.", "10", "Use a whole number of seconds from 1 to 300, as \"10\"."),
+    of_health("probe-timeout", health::probe_timeout, "Seconds within which the answer must be there.", "2", "Use a whole number of seconds from 1 to 60, at most probe-period."),
+    of_health("failure-threshold", health::failure_threshold, "Failures in a row that make an endpoint fail.", "3", "Use a whole number from 1 to 10."),
+    of_health("success-threshold", health::success_threshold, "Passes in a row that make a failing endpoint pass again.", "2", "Use a whole number from 1 to 10."),
+    of_health("prefix-check", health::prefix_check, "Whether the application answers below the public path: auto, off, or a path below it that clients use.", "/items", "Use auto, off, or an absolute path."),
+    of_health("app-base-path", health::app_base_path, "The path that the application is mounted at.", "/shop", "Use an absolute path."),
+    of_health("ejection", health::ejection, "Whether failing endpoints are only reported or taken out of rotation.", "report", "Use report or eject."),
+    of_health("keep-percent", health::keep_percent, "Share of the ready endpoints that stays in rotation.", "50", "Use a whole number from 0 to 100."),
+    of_health("below-keep", health::below_keep, "What happens where fewer would stay.", "use-all-ready", "Use use-all-ready, stop-ejecting or reject-requests."),
     nothing("secure-backends", "Use backend-protocol: HTTPS."),
     nothing("session-cookie-hash", "Remove it."),
     nothing(

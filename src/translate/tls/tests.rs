@@ -19,6 +19,7 @@ fn options(memory: Memory) -> Options {
             controllers: Vec::new(),
             semantics: None,
             without_class: true,
+            reads_agic: false,
         },
         default_backend: None,
         default_certificate_secret: None,

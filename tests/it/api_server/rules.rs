@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use vigie::api::route_health::{RouteHealth, check};
+
 use crate::cluster;
 
 #[derive(Deserialize)]
@@ -60,6 +62,17 @@ fn what_cannot_be_meant_is_refused_with_the_words_of_its_rule_alone() {
             );
         }
     });
+}
+
+#[test]
+fn the_code_refuses_what_the_definition_refuses_with_the_same_words() {
+    for refused in all() {
+        let manifest = refused.manifest();
+        let health: RouteHealth = serde_json::from_value(manifest.clone()).expect("it can be read");
+        let violations = check::violations(&health.spec);
+        let words: Vec<&str> = violations.iter().map(|v| v.message.as_str()).collect();
+        assert_eq!(words, [refused.says], "{manifest}");
+    }
 }
 
 #[test]
