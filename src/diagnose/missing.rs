@@ -2,7 +2,7 @@
 
 use super::Place;
 use super::matching::{Neighbour, Seat, carries, workload_ref};
-use crate::model::diagnostics::{Diagnostic, FieldPath, Origin, pods};
+use crate::model::diagnostics::{Diagnostic, FieldPath, Origin, Severity, pods};
 use crate::model::names::near::distance;
 use crate::snapshot::Evidence;
 use crate::snapshot::containers::{Labels, Port};
@@ -27,7 +27,13 @@ impl Place<'_, '_> {
         if self.snapshot.evidence == Evidence::Manifests {
             // Pods come when it is applied.
             return match workloads.as_slice() {
-                [] => self.nearest().map(|near| self.matches_none(Some(near))),
+                [] => self.nearest().map(|(nearness, near)| {
+                    let finding = self.matches_none(Some(near));
+                    match nearness.is_sure {
+                        true => finding,
+                        false => finding.with_severity(Severity::Warning),
+                    }
+                }),
                 _ => None,
             };
         }
@@ -37,7 +43,10 @@ impl Place<'_, '_> {
                 let origin = Origin::new(seat.object, FieldPath::new("spec"));
                 Some(pods::none_made(origin, made.replicas))
             }
-            None => Some(self.matches_none(self.nearest())),
+            None => {
+                let near = self.nearest().map(|(_, near)| near);
+                Some(self.matches_none(near))
+            }
         }
     }
 
@@ -65,7 +74,7 @@ impl Place<'_, '_> {
 
     /// What the selector may have meant. Of manifests, which may be a part of what is applied, only what
     /// nothing else explains: no Service has it, and it is one slip away.
-    fn nearest(&self) -> Option<&Neighbour<'_>> {
+    fn nearest(&self) -> Option<(Nearness, &Neighbour<'_>)> {
         let selector = self.behind.selector;
         let object = &self.upstream.origin.object;
         let strict = self.snapshot.evidence == Evidence::Manifests;
@@ -85,11 +94,9 @@ impl Place<'_, '_> {
                 serves,
                 strict,
             };
-            let score = nearness(selector, near.labels, &hints)?;
-            Some((score, near))
+            Some((nearness(selector, near.labels, &hints)?, near))
         });
-        let best = scored.min_by_key(|(score, near)| (*score, near.is_selected, &near.object));
-        best.map(|(_, near)| near)
+        scored.min_by_key(|(nearness, near)| (*nearness, near.is_selected, &near.object))
     }
 }
 
@@ -103,30 +110,47 @@ struct Hints {
     strict: bool,
 }
 
-/// How many pairs differ, and by how much; None where it is none that could be meant.
-fn nearness(selector: &Labels, labels: &Labels, hints: &Hints) -> Option<(usize, usize)> {
+/// The nearer, the less.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Nearness {
+    /// So many pairs differ.
+    pairs: usize,
+    /// By so much.
+    far: usize,
+    /// It can hardly be chance.
+    is_sure: bool,
+}
+
+/// None where it is none that could be meant.
+fn nearness(selector: &Labels, labels: &Labels, hints: &Hints) -> Option<Nearness> {
     let strict = hints.strict;
     let differing = selector.iter().filter(|(k, v)| labels.get(*k) != Some(*v));
     let (mut pairs, mut far) = (0, 0);
-    let mut is_near = false;
+    let (mut slipped, mut holding) = (false, false);
     for (key, value) in differing {
         pairs += 1;
         let near = match labels.get(key) {
-            Some(other) => slips(value, other)
-                .or_else(|| (hints.serves && holds(value, other)).then_some(value.len())),
+            Some(other) => slips(value, other),
             None => similar_key(labels, key, value).map(|_| 1),
         };
-        far += near.unwrap_or(100);
-        is_near |= near.is_some();
+        let other = labels.get(key).filter(|_| hints.serves);
+        let held = other.is_some_and(|other| holds(value, other));
+        slipped |= near.is_some();
+        holding |= held;
+        far += near.unwrap_or(if held { 50 } else { 100 });
     }
     let shares = pairs < selector.len();
     let lacks = selector.keys().filter(|key| !labels.contains_key(*key));
     // All that it carries is asked for, and one more.
     let is_part =
         shares && lacks.count() == pairs && labels.keys().all(|k| selector.contains_key(k));
-    let alike =
-        is_near || hints.named || (is_part && pairs == 1) || (!strict && shares && pairs == 1);
-    (alike && (!strict || pairs == 1)).then_some((pairs, far))
+    let is_sure = slipped || hints.named || (is_part && pairs == 1);
+    let alike = is_sure || holding || (!strict && shares && pairs == 1);
+    (alike && (!strict || pairs == 1)).then_some(Nearness {
+        pairs,
+        far,
+        is_sure,
+    })
 }
 
 /// How many, where they may well be slips: not what tells one of several from the others.

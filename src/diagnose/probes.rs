@@ -143,6 +143,16 @@ impl Place<'_, '_> {
         Some(finding.with_severity(severity))
     }
 
+    /// Whether the Service leads to a port of the pods, by any port of its own.
+    fn leads_to(&self, number: i32) -> bool {
+        let spec = self.service.spec.as_ref();
+        let ports = spec.and_then(|spec| spec.ports.as_deref());
+        ports.unwrap_or_default().iter().any(|port| {
+            let target = port.target_port.as_ref().map(Port::from);
+            target.unwrap_or(Port::Number(port.port)) == Port::Number(number)
+        })
+    }
+
     /// Readiness is on a port that is declared, and the route's is declared nowhere.
     fn elsewhere(&self, shape: &Shape, container: &Container, number: i32) -> Option<Diagnostic> {
         let declared = shape.serving().any(|container| container.declares(number));
@@ -151,7 +161,7 @@ impl Place<'_, '_> {
         let alone = shape.serving().count() == 1;
         let aside = container.ports.iter().filter(|port| port.number == probed);
         let aside = aside.filter_map(|port| port.name.as_deref()).any(is_aside);
-        let is_told = alone && !declared && !aside && probed != number;
+        let is_told = alone && !declared && !aside && probed != number && !self.leads_to(probed);
         (is_told && container.declares(probed)).then(|| {
             let origin = self.at_service(self.target_field());
             let service_port = self.upstream.service_port;

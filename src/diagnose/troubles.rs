@@ -308,7 +308,7 @@ fn ended(exit: Option<&Exit>) -> String {
     match exit {
         Some(exit) if exit.reason == "OOMKilled" => "OOMKilled".to_owned(),
         Some(exit) if ["StartError", "ContainerCannotRun"].contains(&&*exit.reason) => {
-            format!("{}: its command cannot be started", exit.reason)
+            format!("{}: {}", exit.reason, pods::NO_START)
         }
         Some(exit) => format!("exit code {}", exit.code),
         None => "an exit code that is not known".to_owned(),

@@ -96,12 +96,12 @@ impl Unscheduled {
     /// After "wait to be scheduled:".
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Resources => "no node has the CPU, memory or room that they ask for",
-            Self::Taints => "nodes have taints that they do not tolerate",
-            Self::Affinity => "no node fits their node selector or affinity",
-            Self::Volumes => "a volume that they need is missing or cannot be bound",
-            Self::Ports => "the host ports that they ask for are taken",
-            Self::Gated => "their scheduling gates are closed",
+            Self::Resources => "no node has the CPU, memory or room asked for",
+            Self::Taints => "nodes have taints that are not tolerated",
+            Self::Affinity => "no node fits the node selector or affinity",
+            Self::Volumes => "a volume is missing or cannot be bound",
+            Self::Ports => "the host ports asked for are taken",
+            Self::Gated => "scheduling gates are closed",
             Self::Other => "the scheduler has found no node",
         }
     }

@@ -1,6 +1,7 @@
 //! What a selector may have meant, and what is said of pods whose state changes while nothing does.
 
 use super::*;
+use crate::model::diagnostics::Severity;
 
 /// In a folder that may be a part of what is applied.
 fn told_in_folder(selector: Value, name: &str, labels: Value) -> Option<String> {
@@ -33,6 +34,46 @@ fn a_slip_of_a_selector_is_found_in_a_folder() {
     ] {
         let told = told_in_folder(selector.clone(), name, labels.clone());
         assert!(told.is_some(), "{selector} {name} {labels}");
+    }
+}
+
+#[test]
+fn a_name_that_holds_another_is_an_error_only_where_all_is_known() {
+    let mut given = Given::default();
+    let labels = json!({"app": "backend-api"});
+    given
+        .service("api", json!({"app": "api"}))
+        .deployment("one", labels, 1);
+    let found = given.found(Code::RH401).expect("it is told");
+    assert_eq!(found.severity, Severity::Warning);
+    given.snapshot.evidence = Evidence::Cluster;
+    let found = given.found(Code::RH401).expect("it is told");
+    assert_eq!(found.severity, Severity::Error);
+    assert!(
+        found.message.contains("app=backend-api"),
+        "{}",
+        found.message
+    );
+}
+
+#[test]
+fn a_probed_port_that_the_service_leads_to_as_well_is_no_mistake() {
+    for (more, told) in [
+        (json!([]), true),
+        (
+            json!([{"name": "admin", "port": 9090, "targetPort": 8081}]),
+            false,
+        ),
+    ] {
+        let mut ports = vec![json!({"name": "http", "port": 80, "targetPort": 8080})];
+        ports.extend(more.as_array().expect("a list").iter().cloned());
+        let mut given = Given::in_cluster();
+        given.service_of("api", json!({"selector": {"app": "api"}, "ports": ports}));
+        let mut of = pod("a", json!({"app": "api"}), ready());
+        of["spec"]["containers"][0]["ports"][0]["containerPort"] = json!(8081);
+        of["spec"]["containers"][0]["readinessProbe"]["httpGet"]["port"] = json!(8081);
+        given.pod(of);
+        assert_eq!(given.found(Code::RH516).is_some(), told);
     }
 }
 

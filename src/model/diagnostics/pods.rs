@@ -103,7 +103,7 @@ pub fn initialising(
 
 /// Volumes, sandboxes, images that are being pulled.
 pub fn being_made(origin: Origin, share: &Share, pod: &str, consequence: &str) -> Diagnostic {
-    let message = format!("{} for their containers to be made.", waiting(share));
+    let message = format!("{} for containers to be made.", waiting(share));
     let fix =
         format!("Wait; if it lasts, see `kubectl describe pod {pod}`: a volume may be missing.");
     felt(Code::RH403, origin, message, consequence, &fix)
@@ -117,6 +117,9 @@ fn waiting(share: &Share) -> String {
         (pods, of) => format!("{pods} of {of} pods wait"),
     }
 }
+
+/// Of a container that has never run.
+pub const NO_START: &str = "its command cannot be started";
 
 /// `ended` as `exit code 1`, or `OOMKilled`.
 pub fn crash_looping(
@@ -135,6 +138,10 @@ pub fn crash_looping(
     let message = format!("Container {container} {times} with {ended}.");
     let fix = match ended {
         "OOMKilled" => "Raise its memory limit, or let it use less.".to_owned(),
+        ended if ended.contains(NO_START) => {
+            format!("Correct its command or its image; see `kubectl describe pod {pod}`.")
+        }
+        _ if restarts == 0 => format!("See `kubectl logs {pod} -c {container}`."),
         _ => format!("See `kubectl logs {pod} -c {container} --previous`."),
     };
     felt(Code::RH404, origin, message, consequence, &fix)
@@ -168,7 +175,7 @@ pub fn readiness_failing(
 
 /// Containers run and pass, and still the pod does not count as ready.
 pub fn not_ready(origin: Origin, share: &Share, consequence: &str) -> Diagnostic {
-    let message = format!("Containers run, yet {share} count as not ready.");
+    let message = format!("Containers of {share} run, and do not count as ready.");
     let fix = "See the pods' conditions and whether their nodes are ready.";
     felt(Code::RH406, origin, message, consequence, fix)
 }
