@@ -5,6 +5,7 @@ pub mod options;
 
 mod agent;
 mod cleanup;
+mod codes;
 mod connect;
 mod controller;
 mod crds;
@@ -55,7 +56,7 @@ enum Command {
     Status(status::StatusArgs),
     /// Tell what is wrong with manifests, and where
     Lint(lint::LintArgs),
-    /// Say which rule takes a URL, why, and what becomes of the request
+    /// Say which rule takes a URL, why, and what becomes of the request; or what a finding means
     Explain(explain::ExplainArgs),
     /// Write the configuration that would run
     Render(render::RenderArgs),

@@ -4,9 +4,12 @@
 //! [`Code`] is the closed set. One constructor a code says what was found and what is allowed, so
 //! that a text stands in one place: `accepted` (1xx), `targets` (1xx, of RouteHealths), `references`
 //! (2xx), `programmed` (3xx), `proxies` (3xx, of what runs), `endpoints` (4xx) and `settings` (9xx).
+//! What a code means at large stands in `meaning`, with one of the `examples`.
 
 pub mod accepted;
 pub mod endpoints;
+pub mod examples;
+pub mod meaning;
 pub mod programmed;
 pub mod proxies;
 pub mod references;
