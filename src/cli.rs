@@ -6,6 +6,7 @@ pub mod options;
 mod agent;
 mod cleanup;
 mod codes;
+mod completions;
 mod connect;
 mod controller;
 mod crds;
@@ -23,7 +24,7 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 const GOOD: u8 = 0;
 const FINDINGS: u8 = 1;
@@ -62,6 +63,8 @@ enum Command {
     Render(render::RenderArgs),
     /// Print the definition of the RouteHealth resource
     Crds,
+    /// Print what makes a shell complete commands and flags
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -80,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Render(args) => render::render(&args),
         Command::Crds => crds::crds(),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
     };
     match code {
         Ok(code) => ExitCode::from(code),

@@ -14,6 +14,7 @@ mod change;
 mod cluster_source;
 mod cluster_status;
 mod codes;
+mod commands;
 mod explain;
 mod follow;
 mod golden;
