@@ -390,7 +390,12 @@ impl Intake<'_> {
         object: &ObjectRef,
     ) -> Option<T> {
         let decoded = decode::<T>(node);
-        let unknown = decoded.unknown.iter();
+        // They say the type, and are no field of it.
+        let is_type = |path: &[Segment]| match path {
+            [Segment::Key(key)] => matches!(key.as_str(), "apiVersion" | "kind"),
+            _ => false,
+        };
+        let unknown = decoded.unknown.iter().filter(|path| !is_type(path));
         self.items.extend(
             unknown.map(|path| Item::Finding(findings::unknown_field(object, &field_path(path)))),
         );
