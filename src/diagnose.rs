@@ -21,10 +21,10 @@ use crate::model::diagnostics::{Diagnostic, FieldPath, ObjectRef, Origin};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 use crate::model::{Endpoints, Model, Upstream};
-use crate::snapshot::containers::Port;
+use crate::snapshot::containers::{Labels, Port};
 use crate::snapshot::{Evidence, ObjectName, Snapshot};
 
-use matching::{Behind, Matching, workload_ref};
+use matching::{Behind, Matching, selector, workload_ref};
 
 /// Findings by the upstream that they concern, in the order in which they matter.
 pub type Findings = BTreeMap<UpstreamName, Vec<Diagnostic>>;
@@ -39,26 +39,26 @@ pub fn diagnose(
         return Findings::new();
     }
     let matching = Matching::new(snapshot);
-    let mut behind: BTreeMap<ObjectName, Behind<'_>> = BTreeMap::new();
+    // Services with one selector have the same behind them.
+    let mut known: BTreeMap<(&str, &Labels), Behind<'_>> = BTreeMap::new();
     let mut findings = Findings::new();
     for (name, upstream) in &model.upstreams {
         let object = &upstream.origin.object;
         let service_name = ObjectName::new(&*object.namespace, &*object.name);
-        let Some(service) = snapshot.services.get(&service_name) else {
+        let Some((service_name, service)) = snapshot.services.get_key_value(&service_name) else {
             continue;
         };
         if matches!(upstream.endpoints, Endpoints::Name { .. }) {
             continue;
         }
-        let behind = behind
-            .entry(service_name)
-            .or_insert_with_key(|name| matching.behind(name, service));
+        let (namespace, selector) = (&*service_name.namespace, selector(service));
+        let behind = known.entry((namespace, selector));
         let place = Place {
             snapshot,
             matching: &matching,
             service,
             upstream,
-            behind,
+            behind: behind.or_insert_with(|| matching.behind(namespace, selector)),
             tally: tallies.get(name).copied().unwrap_or_default(),
         };
         let found = place.findings();
@@ -84,11 +84,8 @@ pub fn expected(snapshot: &Snapshot, model: &Model) -> BTreeMap<UpstreamName, Ve
         let Some(service) = snapshot.services.get(&service_name).filter(|_| is_bare) else {
             continue;
         };
-        let behind = matching.behind(&service_name, service);
-        let wanted = behind
-            .workloads
-            .iter()
-            .filter(|made| made.replicas != Some(0));
+        let made = matching.workloads(&service_name.namespace, selector(service));
+        let wanted = made.filter(|made| made.replicas != Some(0));
         let makers: Vec<ObjectRef> = wanted.map(|made| workload_ref(&made.name)).collect();
         if !makers.is_empty() {
             expected.insert(name.clone(), makers);
@@ -98,16 +95,16 @@ pub fn expected(snapshot: &Snapshot, model: &Model) -> BTreeMap<UpstreamName, Ve
 }
 
 /// One upstream, with all that is known of what stands behind it.
-struct Place<'a> {
-    snapshot: &'a Snapshot,
-    matching: &'a Matching<'a>,
-    service: &'a Service,
+struct Place<'a, 's> {
+    snapshot: &'s Snapshot,
+    matching: &'a Matching<'s>,
+    service: &'s Service,
     upstream: &'a Upstream,
-    behind: &'a Behind<'a>,
+    behind: &'a Behind<'s>,
     tally: Tally,
 }
 
-impl Place<'_> {
+impl Place<'_, '_> {
     fn findings(&self) -> Vec<Diagnostic> {
         let mut findings = Vec::new();
         findings.extend(self.unresolved_name());
@@ -119,17 +116,17 @@ impl Place<'_> {
 
     /// Why no endpoint is ready; where some are, what keeps the others away.
     fn standing(&self) -> Option<Diagnostic> {
-        if !self.behind.has_selector {
-            return None;
-        }
-        match self.behind.alive().next() {
-            Some(_) => self.troubles(),
-            None => self.missing(),
+        match self.behind.pods.as_slice() {
+            _ if self.behind.selector.is_empty() => None,
+            // Somebody else writes its slices, or they are about to be written anew.
+            [] if self.tally.ready > 0 => None,
+            [] => self.missing(),
+            _ => self.troubles(),
         }
     }
 
     fn has_ready(&self) -> bool {
-        self.tally.ready > 0 || self.behind.alive().any(troubles::is_ready)
+        self.tally.ready > 0 || self.behind.survey.any_ready
     }
 
     /// What clients get, as a sentence to add.
@@ -161,10 +158,13 @@ impl Place<'_> {
     /// The pods' port that the Service names, by number or by a name of theirs.
     fn target_port(&self) -> Port {
         let target = self.port().and_then(|(_, port)| port.target_port.as_ref());
-        match target {
-            Some(target) => target.into(),
-            None => Port::Number(i32::from(self.upstream.service_port)),
-        }
+        // As the API server reads it: what is 0 or empty is not given.
+        let given = |port: &Port| match port {
+            Port::Number(number) => *number != 0,
+            Port::Name(name) => !name.is_empty(),
+        };
+        let same = || Port::Number(i32::from(self.upstream.service_port));
+        target.map(Port::from).filter(given).unwrap_or_else(same)
     }
 
     fn target_field(&self) -> String {
@@ -174,3 +174,6 @@ impl Place<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

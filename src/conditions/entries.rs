@@ -55,7 +55,15 @@ impl Entry {
         let tls = ingress.spec.as_ref().and_then(|spec| spec.tls.as_ref());
         let entry = tls.and_then(|tls| tls.get::<usize>(number?));
         let hosts = entry.and_then(|entry| entry.hosts.as_deref());
-        hosts.is_none_or(|hosts| hosts.is_empty() || hosts.contains(&self.host))
+        let rules = ingress.spec.as_ref().and_then(|spec| spec.rules.as_ref());
+        let ruled = |host: &String| {
+            rules
+                .into_iter()
+                .flatten()
+                .any(|r| r.host.as_ref() == Some(host))
+        };
+        // What stands for no route was meant for one of them.
+        hosts.is_none_or(|hosts| hosts.contains(&self.host) || !hosts.iter().any(ruled))
     }
 }
 

@@ -248,9 +248,16 @@ impl<'a> Index<'a> {
             return;
         }
         let missing = row.verdict(ConditionType::ResolvedRefs);
-        let Some(&(name, tally)) = row.upstreams.first() else {
+        let unnamed = missing.is_false() && missing.reason == Code::RH203.reason();
+        let Some(&(name, tally)) = row.upstreams.first().filter(|_| !unnamed) else {
             if missing.is_false() {
-                let verdict = Verdict::unknown("Pending", "There is no Service to look at.");
+                let verdict = Verdict::unknown(
+                    "Pending",
+                    match unnamed {
+                        true => "Pods are endpoints once their port is found.",
+                        false => "There is no Service to look at.",
+                    },
+                );
                 row.judge(kind, verdict);
             }
             return;

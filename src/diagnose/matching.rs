@@ -1,42 +1,79 @@
 //! Which pods and workloads a Service selects, without asking each Service of each pod.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 
+use super::troubles::{Survey, is_ready};
 use crate::model::diagnostics::{FieldPath, Kind, ObjectRef, Origin};
 use crate::snapshot::containers::{Container, Labels, Shape};
 use crate::snapshot::pods::Pod;
 use crate::snapshot::workloads::{Workload, WorkloadKind, WorkloadName};
 use crate::snapshot::{ObjectName, Snapshot};
 
+/// Of what stands behind one Service, so many different shapes are looked at.
+const MOST_SHAPES: usize = 16;
+/// What a selector may have meant is looked for among so many of its namespace, so that a namespace of
+/// thousands is not compared with itself.
+const MOST_NEIGHBOURS: usize = 200;
+
+#[cfg(test)]
+thread_local! {
+    /// How many things were looked at, for tests of how that grows.
+    pub static LOOKED_AT: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Counts one thing that is looked at, where tests ask.
+pub fn look() {
+    #[cfg(test)]
+    LOOKED_AT.with(|looked| looked.set(looked.get() + 1));
+}
+
+static NO_LABELS: Labels = Labels::new();
+
 /// Everything of a snapshot that has labels, by namespace and by label.
 pub struct Matching<'a> {
     snapshot: &'a Snapshot,
     pods: ByLabel<'a, Pod>,
     workloads: ByLabel<'a, Workload>,
+    neighbours: OnceCell<BTreeMap<&'a str, Vec<Neighbour<'a>>>>,
 }
 
 struct ByLabel<'a, T> {
     of_label: BTreeMap<(&'a str, &'a str, &'a str), Vec<&'a T>>,
 }
 
-/// What a Service selects.
+/// What a selector selects.
 pub struct Behind<'a> {
-    pub has_selector: bool,
-    pub selector: Labels,
-    /// By name; those that have ended are not among them.
-    pods: Vec<&'a Pod>,
+    pub selector: &'a Labels,
+    /// By name; those that have ended are not among them, and those of a Job are not where others are.
+    pub pods: Vec<&'a Pod>,
     /// What makes pods that serve, by kind and name; not what another one of them makes.
     pub workloads: Vec<&'a Workload>,
+    /// Of the pods that there are, otherwise of those that would be made: each kind once.
+    pub revisions: Vec<Revision<'a>>,
+    pub survey: Survey<'a>,
 }
 
-impl Behind<'_> {
-    /// Pods that are there or are coming, and have not ended.
-    pub fn alive(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.iter().copied()
-    }
+/// Pods that are alike, or would be.
+pub struct Revision<'a> {
+    maker: Option<&'a WorkloadName>,
+    hash: Option<&'a str>,
+    pub seat: Seat,
+    pub shape: &'a Shape,
+    /// There are such pods, and none of them is ready: their probes prove nothing.
+    pub is_unproven: bool,
+}
+
+/// Something with labels that a selector may have meant.
+pub struct Neighbour<'a> {
+    pub object: ObjectRef,
+    pub labels: &'a Labels,
+    pub shape: &'a Shape,
+    /// Some Service has it.
+    pub is_selected: bool,
 }
 
 /// What a person would edit to change a pod.
@@ -108,6 +145,7 @@ impl<'a, T> ByLabel<'a, T> {
 }
 
 pub fn carries(labels: &Labels, selector: &Labels) -> bool {
+    look();
     let mut pairs = selector.iter();
     pairs.all(|(key, value)| labels.get(key) == Some(value))
 }
@@ -117,33 +155,78 @@ impl<'a> Matching<'a> {
         let pods = snapshot.pods.values().map(Arc::as_ref);
         let pods = pods.filter(|pod| !pod.has_ended());
         let workloads = snapshot.workloads.values().map(Arc::as_ref);
-        // One that another makes says nothing that the other does not; a Job's pods are there to end.
-        let workloads = workloads.filter(|made| made.owner.is_none() && !made.name.kind.ends());
+        let workloads = workloads.filter(|made| speaks(made, snapshot));
+        let of_pod = |pod: &'a Pod| (&*pod.name.namespace, &pod.labels, pod);
+        let of_workload = |made: &'a Workload| (&*made.name.name.namespace, &made.labels, made);
         Self {
             snapshot,
-            pods: ByLabel::of(pods.map(|pod| (&*pod.name.namespace, &pod.labels, pod))),
-            workloads: ByLabel::of(
-                workloads.map(|made| (&*made.name.name.namespace, &made.labels, made)),
-            ),
+            pods: ByLabel::of(pods.map(of_pod)),
+            workloads: ByLabel::of(workloads.map(of_workload)),
+            neighbours: OnceCell::new(),
         }
     }
 
-    pub fn behind(&self, name: &ObjectName, service: &Service) -> Behind<'a> {
-        let spec = service.spec.as_ref();
-        let selector = spec.and_then(|spec| spec.selector.clone());
-        let selector = selector.unwrap_or_default();
-        let namespace = &name.namespace;
-        let pods = self.pods.selected(namespace, &selector, |pod| &pod.labels);
-        let workloads = self
-            .workloads
-            .selected(namespace, &selector, |made| &made.labels);
-        let (pods, workloads) = (pods.collect(), workloads.collect());
+    pub fn behind(&self, namespace: &str, selector: &'a Labels) -> Behind<'a> {
+        let pods = self.pods.selected(namespace, selector, |pod| &pod.labels);
+        let (of_jobs, mut pods): (Vec<&Pod>, Vec<&Pod>) = pods.partition(|pod| pod.is_of_job());
+        if pods.is_empty() {
+            pods = of_jobs;
+        }
+        let workloads: Vec<&Workload> = self.workloads(namespace, selector).collect();
         Behind {
-            has_selector: !selector.is_empty(),
             selector,
+            revisions: self.revisions(&pods, &workloads),
+            survey: Survey::of(&pods),
             pods,
             workloads,
         }
+    }
+
+    /// What makes pods that such a selector selects.
+    pub fn workloads<'l>(
+        &'l self,
+        namespace: &'l str,
+        selector: &'l Labels,
+    ) -> impl Iterator<Item = &'a Workload> + 'l {
+        self.workloads
+            .selected(namespace, selector, |made| &made.labels)
+    }
+
+    fn revisions(&self, pods: &[&'a Pod], workloads: &[&'a Workload]) -> Vec<Revision<'a>> {
+        let mut revisions: Vec<Revision<'a>> = Vec::new();
+        for pod in pods {
+            look();
+            let (maker, hash) = (self.maker(pod), pod.revision());
+            // Pods of one revision are alike, and those of nobody that is known are compared.
+            let known = revisions.iter().position(|known| {
+                known.maker == maker
+                    && known.hash == hash
+                    && (hash.is_some() && maker.is_some() || *known.shape == *pod.shape)
+            });
+            let is_unproven = pod.state.is_some() && !is_ready(pod);
+            match known {
+                Some(at) => revisions[at].is_unproven &= is_unproven,
+                None if revisions.len() < MOST_SHAPES => revisions.push(Revision {
+                    maker,
+                    hash,
+                    seat: self.seat(pod),
+                    shape: &pod.shape,
+                    is_unproven,
+                }),
+                None => {}
+            }
+        }
+        if pods.is_empty() {
+            let made = workloads.iter().take(MOST_SHAPES);
+            revisions.extend(made.map(|made| Revision {
+                maker: Some(&made.name),
+                hash: None,
+                seat: Seat::of_workload(&made.name),
+                shape: &made.shape,
+                is_unproven: false,
+            }));
+        }
+        revisions
     }
 
     /// Where a pod is made as it is: its controller where that is known, otherwise itself.
@@ -182,60 +265,90 @@ impl<'a> Matching<'a> {
         Some(name)
     }
 
-    /// The different pods that there are behind a Service, or that would be: each once, with its seat.
-    pub fn shapes<'b>(&self, behind: &'b Behind<'_>) -> Vec<(Seat, &'b Shape)> {
-        let mut shapes: Vec<(Seat, &Shape)> = Vec::new();
-        let mut known: BTreeSet<(ObjectRef, Option<&str>)> = BTreeSet::new();
-        for pod in behind.alive() {
-            let seat = self.seat(pod);
-            // Pods of one revision are alike; without a label that says so each is looked at.
-            let hashes = ["pod-template-hash", "controller-revision-hash"];
-            let revision = hashes.iter().find_map(|key| pod.labels.get(*key));
-            if known.insert((seat.object.clone(), revision.map(String::as_str))) {
-                shapes.push((seat, &pod.shape));
-            }
-        }
-        if shapes.is_empty() {
-            let made = behind.workloads.iter();
-            shapes.extend(made.map(|made| (Seat::of_workload(&made.name), &*made.shape)));
-        }
-        shapes
+    /// What has labels in a namespace, each set once: what makes pods, and pods that nothing known makes.
+    /// What no Service has comes first.
+    pub fn neighbours(&self, namespace: &str) -> &[Neighbour<'a>] {
+        let all = self.neighbours.get_or_init(|| self.all_neighbours());
+        all.get(namespace).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether some Service selects what carries these labels.
-    pub fn is_selected(&self, namespace: &str, labels: &Labels) -> bool {
-        let services = self
-            .snapshot
-            .services
-            .range(ObjectName::new(namespace, "")..);
-        let mut here = services.take_while(|(name, _)| name.namespace == namespace);
-        here.any(|(_, service)| {
-            let selector = service
-                .spec
-                .as_ref()
-                .and_then(|spec| spec.selector.as_ref());
-            selector.is_some_and(|selector| !selector.is_empty() && carries(labels, selector))
-        })
-    }
-
-    /// What has labels in a namespace, each set once: workloads, and pods that none of them makes.
-    pub fn neighbours(&self, namespace: &str) -> impl Iterator<Item = (ObjectRef, &'a Labels)> {
-        let from = ObjectName::new(namespace, "");
-        let here = namespace.to_owned();
-        let pods = self.snapshot.pods.range(from..);
-        let pods = pods
-            .take_while(move |(name, _)| name.namespace == here)
-            .map(|(_, pod)| pod.as_ref())
-            .filter(|pod| !pod.has_ended() && pod.owner.is_none());
-        let pods = pods.map(|pod| {
-            let object = ObjectRef::new(Kind::Pod, &pod.name.namespace, &pod.name.name);
-            (object, &pod.labels)
-        });
-        let here = namespace.to_owned();
+    fn all_neighbours(&self) -> BTreeMap<&'a str, Vec<Neighbour<'a>>> {
+        let selected = self.selected_by_any();
+        let mut all: BTreeMap<&str, Vec<Neighbour<'_>>> = BTreeMap::new();
+        let mut known: BTreeSet<(&str, &Labels)> = BTreeSet::new();
         let workloads = self.snapshot.workloads.values().map(Arc::as_ref);
-        let workloads = workloads
-            .filter(move |made| made.name.name.namespace == here && !made.name.kind.ends())
-            .map(|made| (workload_ref(&made.name), &made.labels));
-        workloads.chain(pods)
+        let workloads = workloads.filter(|made| speaks(made, self.snapshot));
+        let workloads = workloads.map(|made| {
+            let namespace = &*made.name.name.namespace;
+            (
+                namespace,
+                &made.labels,
+                &made.shape,
+                workload_ref(&made.name),
+            )
+        });
+        let pods = self.snapshot.pods.values().map(Arc::as_ref);
+        let pods = pods.filter(|pod| !pod.has_ended() && self.maker(pod).is_none());
+        let pods = pods.map(|pod| {
+            let namespace = &*pod.name.namespace;
+            let object = ObjectRef::new(Kind::Pod, namespace, &pod.name.name);
+            (namespace, &pod.labels, &pod.shape, object)
+        });
+        for (namespace, labels, shape, object) in workloads.chain(pods) {
+            if labels.is_empty() || !known.insert((namespace, labels)) {
+                continue;
+            }
+            all.entry(namespace).or_default().push(Neighbour {
+                object,
+                labels,
+                shape,
+                is_selected: selected.contains(&(namespace, labels)),
+            });
+        }
+        for here in all.values_mut() {
+            here.sort_by_key(|neighbour| neighbour.is_selected);
+            here.truncate(MOST_NEIGHBOURS);
+        }
+        all
     }
+
+    /// The sets of labels that some Service selects, by namespace.
+    fn selected_by_any(&self) -> BTreeSet<(&'a str, &'a Labels)> {
+        let services = self.snapshot.services.iter();
+        let selectors: BTreeSet<(&str, &Labels)> = services
+            .map(|(name, service)| (&*name.namespace, selector(service)))
+            .collect();
+        let mut selected = BTreeSet::new();
+        for (namespace, selector) in selectors {
+            let pods = self.pods.selected(namespace, selector, |pod| &pod.labels);
+            selected.extend(pods.map(|pod| (&*pod.name.namespace, &pod.labels)));
+            let made = self
+                .workloads
+                .selected(namespace, selector, |made| &made.labels);
+            selected.extend(made.map(|made| (&*made.name.name.namespace, &made.labels)));
+        }
+        selected
+    }
+}
+
+/// Empty of a Service that has none.
+pub fn selector(service: &Service) -> &Labels {
+    let spec = service.spec.as_ref();
+    spec.and_then(|spec| spec.selector.as_ref())
+        .unwrap_or(&NO_LABELS)
+}
+
+/// Not what a Deployment makes, which says nothing that the Deployment does not; a Job's pods are there
+/// to end. What a kind that is not read makes speaks for itself.
+fn speaks(made: &Workload, snapshot: &Snapshot) -> bool {
+    let of_deployment = made.owner.as_ref().is_some_and(|owner| {
+        let name = ObjectName::new(&*made.name.name.namespace, &*owner.name);
+        let kind = WorkloadKind::Deployment;
+        owner.kind == kind.as_str()
+            && snapshot
+                .workloads
+                .contains_key(&WorkloadName { kind, name })
+    });
+    let made_again = made.name.kind == WorkloadKind::ReplicaSet && of_deployment;
+    !(made.name.kind.ends() || made_again)
 }

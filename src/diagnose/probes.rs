@@ -4,31 +4,30 @@
 use std::collections::BTreeSet;
 
 use super::Place;
-use super::matching::Seat;
+use super::matching::{Revision, Seat};
 use crate::model::Protocol;
 use crate::model::diagnostics::{Diagnostic, Severity, pods};
 use crate::model::names::shown;
 use crate::snapshot::containers::{Action, Container, Port, Probe, Role, Shape};
 
-impl Place<'_> {
+impl Place<'_, '_> {
     /// The Service names a port that no container has.
     pub(super) fn unresolved_name(&self) -> Option<Diagnostic> {
         let Port::Name(name) = self.target_port() else {
             return None;
         };
-        let shapes = self.matching.shapes(self.behind);
-        let unknown = shapes
-            .iter()
-            .all(|(_, shape)| shape.port_named(&name).is_none());
-        if shapes.is_empty() || !unknown {
+        let revisions = &self.behind.revisions;
+        let mut shapes = revisions.iter().map(|revision| revision.shape);
+        let unknown = shapes.all(|shape| shape.port_named(&name).is_none());
+        if revisions.is_empty() || !unknown || self.tally.ready > 0 {
             return None;
         }
-        let ports = shapes.iter().flat_map(|(_, shape)| shape.serving());
+        let ports = revisions.iter().flat_map(|made| made.shape.serving());
         let ports = ports.flat_map(|container| &container.ports);
         let declared: BTreeSet<&str> = ports.filter_map(|port| port.name.as_deref()).collect();
         let declared: Vec<&str> = declared.into_iter().take(5).collect();
-        let pods = match shapes.as_slice() {
-            [(seat, _)] => seat.object.to_string(),
+        let pods = match revisions.as_slice() {
+            [made] => made.seat.object.to_string(),
             _ => format!("the pods of Service {}", self.service_path()),
         };
         Some(pods::target_port_name_unresolved(
@@ -50,10 +49,10 @@ impl Place<'_> {
     }
 
     pub(super) fn probes(&self) -> Vec<Diagnostic> {
-        let shapes = self.matching.shapes(self.behind);
         let mut findings = Vec::new();
-        let mut revisions: Vec<(&Seat, String)> = Vec::new();
-        for (seat, shape) in &shapes {
+        let mut probes: Vec<(&Seat, String)> = Vec::new();
+        for revision in &self.behind.revisions {
+            let Revision { seat, shape, .. } = revision;
             let number = match self.target_port() {
                 Port::Number(number) => Some(number),
                 Port::Name(name) => shape.port_named(&name),
@@ -65,22 +64,29 @@ impl Place<'_> {
                 }
                 Owner::None => {}
                 Owner::Container(container) => {
-                    findings.extend(self.of_container(seat, container, number));
-                    findings.extend(self.elsewhere(shape, container, number));
+                    findings.extend(self.of_container(revision, container, number));
                     let probe = container.readiness.as_ref();
                     let probe = probe.map_or("none".to_owned(), |p| p.action.to_string());
-                    revisions.push((seat, probe));
+                    probes.push((seat, probe));
                 }
             }
         }
-        findings.extend(mixed(&revisions));
+        findings.extend(mixed(&probes));
         findings
     }
 
-    fn of_container(&self, seat: &Seat, container: &Container, number: i32) -> Vec<Diagnostic> {
+    fn of_container(
+        &self,
+        revision: &Revision<'_>,
+        container: &Container,
+        number: i32,
+    ) -> Vec<Diagnostic> {
+        let Revision { seat, shape, .. } = revision;
         let at = |field: &str| seat.at(&format!("{}.{field}", container.field));
         let mut findings = Vec::new();
         match &container.readiness {
+            // A pod is ready when all its containers are.
+            None if shape.serving().any(|other| other.readiness.is_some()) => {}
             None => findings.push(pods::no_readiness_probe(
                 seat.container(container),
                 &container.name,
@@ -89,7 +95,12 @@ impl Place<'_> {
                 let origin = at("readinessProbe.exec");
                 findings.push(pods::readiness_by_command(origin, &container.name));
             }
-            Some(probe) => findings.extend(self.spoken(container, probe, number)),
+            // A probe that does not pass may be what is wrong.
+            Some(_) if revision.is_unproven => {}
+            Some(probe) => {
+                findings.extend(self.spoken(container, probe, number));
+                findings.extend(self.elsewhere(shape, container, number));
+            }
         }
         if !container.has_pre_stop && container.role == Role::Main {
             findings.push(pods::no_drain(seat.container(container), &container.name));
@@ -138,12 +149,23 @@ impl Place<'_> {
         let probe = container.readiness.as_ref()?;
         let probed = container.number(probe.port()?)?;
         let alone = shape.serving().count() == 1;
-        (alone && !declared && probed != number && container.declares(probed)).then(|| {
+        let aside = container.ports.iter().filter(|port| port.number == probed);
+        let aside = aside.filter_map(|port| port.name.as_deref()).any(is_aside);
+        let is_told = alone && !declared && !aside && probed != number;
+        (is_told && container.declares(probed)).then(|| {
             let origin = self.at_service(self.target_field());
             let service_port = self.upstream.service_port;
             pods::target_port_not_listening(origin, service_port, number, probed)
         })
     }
+}
+
+/// Whether a port is there to be watched by, beside the one that serves.
+fn is_aside(name: &str) -> bool {
+    const ASIDE: [&str; 9] = [
+        "admin", "alive", "health", "live", "manage", "metric", "monitor", "probe", "status",
+    ];
+    ASIDE.iter().any(|part| name.contains(part))
 }
 
 fn spoken_as(protocol: Protocol) -> &'static str {

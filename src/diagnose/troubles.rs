@@ -7,16 +7,14 @@ use super::matching::Seat;
 use crate::model::diagnostics::{Diagnostic, endpoints, pods};
 use crate::model::names::shown;
 use crate::snapshot::containers::{Container, Probe, Role};
-use crate::snapshot::pods::{ContainerState, Exit, Pod, State, Unscheduled, Waiting};
+use crate::snapshot::pods::{ContainerState, Exit, Phase, Pod, State, Unscheduled, Waiting};
 
-/// What a kubelet takes to notice and to stop a container, beside the probe's own time.
-const SLACK: u32 = 35;
 /// A container that was restarted so often and does not get ready will be restarted again.
 const AGAIN: u32 = 3;
 
 /// What keeps a pod from getting requests, in the order in which it matters.
 #[derive(Clone, Debug)]
-enum Trouble<'p> {
+pub enum Trouble<'p> {
     Image {
         container: &'p Container,
         reason: &'static str,
@@ -42,6 +40,9 @@ enum Trouble<'p> {
         container: &'p Container,
         probe: &'p Probe,
     },
+    Initialising {
+        container: &'p Container,
+    },
     BeingMade,
     Gate(&'p str),
     Readiness {
@@ -63,11 +64,12 @@ impl Trouble<'_> {
             Self::StartupGivesUp { .. } => 4,
             Self::Crash { .. } => 5,
             Self::Starting { .. } => 6,
-            Self::BeingMade => 7,
-            Self::Gate(_) => 8,
-            Self::Readiness { .. } => 9,
-            Self::NotReady => 10,
-            Self::Terminating => 11,
+            Self::Initialising { .. } => 7,
+            Self::BeingMade => 8,
+            Self::Gate(_) => 9,
+            Self::Readiness { .. } => 10,
+            Self::NotReady => 11,
+            Self::Terminating => 12,
         }
     }
 
@@ -91,40 +93,49 @@ pub fn is_ready(pod: &Pod) -> bool {
     state.is_some_and(|state| state.is_ready && !state.is_terminating)
 }
 
-impl Place<'_> {
-    pub(super) fn troubles(&self) -> Option<Diagnostic> {
-        let mut kinds: BTreeMap<u8, (usize, &Pod, Trouble<'_>)> = BTreeMap::new();
-        let mut all = 0;
-        for pod in self.behind.alive() {
+/// How the pods behind a Service stand.
+#[derive(Default)]
+pub struct Survey<'p> {
+    /// Those that say how they stand.
+    all: usize,
+    pub any_ready: bool,
+    /// By rank: how many have such a trouble, and the first of them by name.
+    kinds: BTreeMap<u8, (usize, &'p Pod, Trouble<'p>)>,
+}
+
+impl<'p> Survey<'p> {
+    pub fn of(pods: &[&'p Pod]) -> Self {
+        let mut survey = Self::default();
+        for pod in pods {
             let Some(state) = &pod.state else { continue };
-            all += 1;
+            survey.all += 1;
+            survey.any_ready |= is_ready(pod);
             if let Some(trouble) = trouble(pod, state) {
-                let known = kinds.entry(trouble.rank());
-                // Pods come by name: the first of each kind is named.
+                let known = survey.kinds.entry(trouble.rank());
                 let (count, ..) = known.or_insert((0, pod, trouble));
                 *count += 1;
             }
         }
         // A pod that goes says nothing while others come.
-        let terminating = Trouble::Terminating.rank();
-        if kinds.len() > 1 {
-            kinds.remove(&terminating);
+        if survey.kinds.len() > 1 {
+            survey.kinds.remove(&Trouble::Terminating.rank());
         }
+        survey
+    }
+}
+
+impl Place<'_, '_> {
+    pub(super) fn troubles(&self) -> Option<Diagnostic> {
         let felt = !self.has_ready();
-        let told = kinds
-            .into_values()
-            .filter(|(.., trouble)| felt || trouble.lasts());
+        let kinds = self.behind.survey.kinds.values();
+        let told = kinds.filter(|(.., trouble)| felt || trouble.lasts());
         // The most frequent, and of those the first by rank.
-        let told = told.rev().max_by_key(|(count, ..)| *count)?;
-        let (count, pod, trouble) = told;
-        Some(self.told(
-            pod,
-            &trouble,
-            &pods::Share {
-                pods: count,
-                of: all,
-            },
-        ))
+        let (count, pod, trouble) = told.rev().max_by_key(|(count, ..)| *count)?;
+        let share = pods::Share {
+            pods: *count,
+            of: self.behind.survey.all,
+        };
+        Some(self.told(pod, trouble, &share))
     }
 
     fn told(&self, pod: &Pod, trouble: &Trouble<'_>, share: &pods::Share) -> Diagnostic {
@@ -151,6 +162,13 @@ impl Place<'_> {
                 Seat::at(&seat, "containers"),
                 share,
                 class.as_str(),
+                name,
+                consequence,
+            ),
+            Trouble::Initialising { container } => pods::initialising(
+                seat.container(container),
+                share,
+                &container.name,
                 name,
                 consequence,
             ),
@@ -223,8 +241,9 @@ fn trouble<'p>(pod: &'p Pod, state: &'p State) -> Option<Trouble<'p>> {
         return found;
     }
     let main = || pod.shape.containers.iter().filter(|c| c.role == Role::Main);
+    let is_told = state.phase != Phase::Running || !state.containers.is_empty();
     let of = |container: &Container| state.containers.get(&container.name).unwrap_or(&none);
-    if main().any(|container| !of(container).is_running) {
+    if is_told && main().any(|container| !of(container).is_running) {
         return Some(Trouble::BeingMade);
     }
     match state.closed_gates.first() {
@@ -239,14 +258,13 @@ fn of_container<'p>(container: &'p Container, state: &'p ContainerState) -> Opti
         Some(Waiting::Config { words }) => return Some(Trouble::Config { container, words }),
         _ => {}
     }
-    let loops = state.waiting == Some(Waiting::CrashLoop);
-    let failed = state.last_exit.as_ref();
-    let again = state.restarts > 0 && failed.is_some_and(|exit| exit.code != 0 || loops);
-    if loops || (again && (!state.is_running || (!state.is_ready && state.restarts >= AGAIN))) {
+    if ends_again(container, state) {
         return Some(why_restarted(container, state));
     }
-    if container.role == Role::Init || !state.is_running {
-        return None;
+    match (container.role, state.is_running) {
+        (Role::Init, true) => return Some(Trouble::Initialising { container }),
+        (Role::Main | Role::Sidecar, true) => {}
+        (_, false) => return None,
     }
     match (&container.startup, &container.readiness) {
         (Some(probe), _) if !state.is_started => Some(Trouble::Starting { container, probe }),
@@ -255,24 +273,33 @@ fn of_container<'p>(container: &'p Container, state: &'p ContainerState) -> Opti
     }
 }
 
+/// Whether it ends again and again, at whichever moment of that it is looked at.
+fn ends_again(container: &Container, state: &ContainerState) -> bool {
+    if state.waiting == Some(Waiting::CrashLoop) {
+        return true;
+    }
+    let Some(exit) = &state.last_exit else {
+        return false;
+    };
+    if state.has_ended {
+        // What runs before the others has done its work.
+        return container.role != Role::Init || exit.code != 0;
+    }
+    let often = state.restarts >= AGAIN && exit.is_soon;
+    often && state.is_running && !state.is_ready && !state.was_ready
+}
+
 /// A probe that runs out of patience ends a container by a signal, just when its time is over.
 fn why_restarted<'p>(container: &'p Container, state: &'p ContainerState) -> Trouble<'p> {
-    let killed_by = |probe: &Probe| {
-        state.last_exit.as_ref().is_some_and(|exit| {
-            let killed = matches!(exit.code, 0 | 137 | 143) && exit.reason != "OOMKilled";
-            let patience = probe.patience();
-            // The first try may come right at the start, and one period less is waited for.
-            let earliest = patience.saturating_sub(probe.period);
-            let latest = patience.saturating_add(probe.period).saturating_add(SLACK);
-            killed
-                && exit
-                    .seconds
-                    .is_some_and(|ran| (earliest..=latest).contains(&ran))
-        })
-    };
+    let exit = state.last_exit.as_ref();
+    let by = |killed: fn(&Exit) -> bool| exit.is_some_and(killed);
     match (&container.startup, &container.liveness) {
-        (Some(probe), _) if killed_by(probe) => Trouble::StartupGivesUp { container, probe },
-        (None, Some(probe)) if killed_by(probe) => Trouble::Liveness { container, probe },
+        (Some(probe), _) if by(|exit| exit.by_startup) => {
+            Trouble::StartupGivesUp { container, probe }
+        }
+        (None, Some(probe)) if by(|exit| exit.by_liveness) => {
+            Trouble::Liveness { container, probe }
+        }
         _ => Trouble::Crash { container, state },
     }
 }
@@ -280,6 +307,9 @@ fn why_restarted<'p>(container: &'p Container, state: &'p ContainerState) -> Tro
 fn ended(exit: Option<&Exit>) -> String {
     match exit {
         Some(exit) if exit.reason == "OOMKilled" => "OOMKilled".to_owned(),
+        Some(exit) if ["StartError", "ContainerCannotRun"].contains(&&*exit.reason) => {
+            format!("{}: its command cannot be started", exit.reason)
+        }
         Some(exit) => format!("exit code {}", exit.code),
         None => "an exit code that is not known".to_owned(),
     }

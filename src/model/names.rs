@@ -46,6 +46,7 @@ pub fn shown(raw: &str) -> String {
 /// characters. What a user wrote must neither move a terminal's cursor nor fill a status.
 pub fn printable(mut text: String) -> String {
     const LIMIT: usize = 1000;
+    let is_cut = cut(&mut text, LIMIT);
     if text.chars().any(char::is_control) {
         let escaped = |c: char| match c.is_control() {
             true => c.escape_default().to_string(),
@@ -53,13 +54,22 @@ pub fn printable(mut text: String) -> String {
         };
         text = text.chars().map(escaped).collect();
     }
-    if text.len() > LIMIT
-        && let Some((end, _)) = text.char_indices().nth(LIMIT)
-    {
-        text.truncate(end);
+    if cut(&mut text, LIMIT) || is_cut {
         text.push('…');
     }
     text
+}
+
+/// Whether there were more characters than that.
+fn cut(text: &mut String, limit: usize) -> bool {
+    if text.len() <= limit {
+        return false;
+    }
+    let Some((end, _)) = text.char_indices().nth(limit) else {
+        return false;
+    };
+    text.truncate(end);
+    true
 }
 
 /// Names a character in a message, so that an invisible one can be found too.

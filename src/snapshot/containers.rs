@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::{self as core, PodSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+/// Seconds that a kubelet takes to notice and to stop a container, beside a probe's own time.
+const SLACK: u32 = 35;
+
 /// What the pods of one revision have in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shape {
@@ -198,6 +201,15 @@ impl Probe {
     pub fn patience(&self) -> u32 {
         let tries = self.period.saturating_mul(self.failure_threshold);
         self.initial_delay.saturating_add(tries)
+    }
+
+    /// Whether a container that ended so many seconds after its start was ended for this probe.
+    pub fn gives_up_after(&self, seconds: u32) -> bool {
+        let patience = self.patience();
+        // The first try may come right at the start, and one period less is waited for.
+        let earliest = patience.saturating_sub(self.period);
+        let latest = patience.saturating_add(self.period).saturating_add(SLACK);
+        (earliest..=latest).contains(&seconds)
     }
 
     pub fn port(&self) -> Option<&Port> {

@@ -223,10 +223,7 @@ fn usable(
     findings: &mut Vec<Diagnostic>,
 ) -> Option<Certificate> {
     let last_good = options.memory.certificates.get(secret);
-    let served = match last_good {
-        Some(_) => "The last good certificate stays in use.",
-        None => "The default certificate is served.",
-    };
+    let served = instead(last_good);
     let name = shown(&secret.name);
     let found = match read {
         Some(Ok(certificate)) => certificate,
@@ -246,12 +243,17 @@ fn usable(
             return last_good.cloned();
         }
     };
+    // A certificate for none of the hosts is not put in place of one that fits.
+    let fits = |c: &Certificate| {
+        uses.iter()
+            .flat_map(|used| &used.hosts)
+            .any(|host| certificate_covers(&c.names, host))
+    };
+    let stays = last_good.filter(|last| !fits(&found) && fits(last));
+    let served = instead(stays);
     for used in uses {
-        for host in used
-            .hosts
-            .iter()
-            .filter(|host| !certificate_covers(&found.names, host))
-        {
+        let hosts = used.hosts.iter();
+        for host in hosts.filter(|host| !certificate_covers(&found.names, host)) {
             findings.push(references::tls_host_mismatch(
                 used.origin.clone(),
                 &name,
@@ -262,15 +264,14 @@ fn usable(
         }
         expiry(options, &found, &name, used, findings);
     }
-    // A certificate for none of the hosts is not put in place of one that fits.
-    let fits = |c: &Certificate| {
-        uses.iter()
-            .flat_map(|used| &used.hosts)
-            .any(|host| certificate_covers(&c.names, host))
-    };
+    Some(stays.cloned().unwrap_or(found))
+}
+
+/// What is served in place of a certificate that cannot be used, as a sentence.
+fn instead(last_good: Option<&Certificate>) -> &'static str {
     match last_good {
-        Some(last) if !fits(&found) && fits(last) => Some(last.clone()),
-        _ => Some(found),
+        Some(_) => "The last good certificate stays in use.",
+        None => "The default certificate is served.",
     }
 }
 

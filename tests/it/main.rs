@@ -24,4 +24,5 @@ mod live;
 mod log;
 mod operator;
 mod refused;
+mod rows;
 mod run;

@@ -11,7 +11,7 @@ mod aside;
 mod certificates;
 mod changes;
 mod hostile;
-mod installation;
+pub mod installation;
 mod killed;
 mod neighbours;
 mod outage;

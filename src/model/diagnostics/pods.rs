@@ -31,11 +31,19 @@ fn felt(code: Code, origin: Origin, message: String, consequence: &str, fix: &st
 /// `near` is what may have been meant, as `Deployment shop/api has app=api`.
 pub fn selector_matches_none(origin: Origin, selector: &str, near: Option<&str>) -> Diagnostic {
     let near = near.map(|near| format!("; {near}")).unwrap_or_default();
+    let near = near.as_str();
     Diagnostic::new(
         Code::RH401,
         origin,
         format!("Selector {selector} matches no pod{near}. The route answers 503."),
-        "Align the Service's selector and the labels of the pods (spec.template.metadata.labels of what makes them).",
+        match near {
+            "" => {
+                "Align the Service's selector and the labels of the pods, or see whether what makes such pods is there and is not scaled to 0."
+            }
+            _ => {
+                "Align the Service's selector and the labels of the pods (spec.template.metadata.labels of what makes them)."
+            }
+        },
     )
 }
 
@@ -52,6 +60,7 @@ pub fn scaled_to_zero(origin: Origin) -> Diagnostic {
 /// What would make pods has made none.
 pub fn none_made(origin: Origin, replicas: Option<i32>) -> Diagnostic {
     let wants = match replicas {
+        Some(1) => "asks for 1 replica".to_owned(),
         Some(replicas) => format!("asks for {replicas} replicas"),
         None => "asks for a pod on each node that fits".to_owned(),
     };
@@ -76,6 +85,19 @@ pub fn unscheduled(
 ) -> Diagnostic {
     let message = format!("{} to be scheduled: {why}.", waiting(share));
     let fix = format!("See `kubectl describe pod {pod}`.");
+    felt(Code::RH403, origin, message, consequence, &fix)
+}
+
+/// A container that runs before the others has not ended yet.
+pub fn initialising(
+    origin: Origin,
+    share: &Share,
+    container: &str,
+    pod: &str,
+    consequence: &str,
+) -> Diagnostic {
+    let message = format!("{} for init container {container} to end.", waiting(share));
+    let fix = format!("See what it waits for: `kubectl logs {pod} -c {container}`.");
     felt(Code::RH403, origin, message, consequence, &fix)
 }
 
@@ -106,10 +128,11 @@ pub fn crash_looping(
     consequence: &str,
 ) -> Diagnostic {
     let times = match restarts {
-        0 | 1 => "was restarted".to_owned(),
-        2.. => format!("was restarted {restarts} times or more"),
+        0 => "has ended".to_owned(),
+        1 => "was restarted; it has last ended".to_owned(),
+        2.. => format!("was restarted {restarts} times or more; it has last ended"),
     };
-    let message = format!("Container {container} {times}, last ended with {ended}.");
+    let message = format!("Container {container} {times} with {ended}.");
     let fix = match ended {
         "OOMKilled" => "Raise its memory limit, or let it use less.".to_owned(),
         _ => format!("See `kubectl logs {pod} -c {container} --previous`."),
@@ -137,7 +160,8 @@ pub fn readiness_failing(
     share: &Share,
     consequence: &str,
 ) -> Diagnostic {
-    let message = format!("readinessProbe {probe} of container {container} fails on {share}.");
+    let message =
+        format!("readinessProbe {probe} of container {container} does not pass on {share}.");
     let fix = "See the answer in `kubectl describe pod`, and the application's log: either it says not ready, or the probe asks for what it does not serve. Routing resumes by itself.";
     felt(Code::RH406, origin, message, consequence, fix)
 }
