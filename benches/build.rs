@@ -16,8 +16,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::sys::resource::UsageWho;
+use vigie::diagnose::diagnose;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind, haproxy};
-use vigie::translate::translate;
+use vigie::translate::{tallies, translate};
 
 use usage::cpu;
 
@@ -31,6 +32,7 @@ fn main() {
     {
         return memory(proxy, size, features == "features");
     }
+    diagnosis();
     for features in [false, true] {
         let kind = if features {
             "with rewrite, regex, time-out and body size"
@@ -59,6 +61,34 @@ fn main() {
                 total(&cost[1]) / total(&cost[0])
             );
         }
+    }
+}
+
+/// What looking behind Services adds to a translation, with two pods behind each.
+fn diagnosis() {
+    println!("\n== diagnosis: a Deployment and two pods behind each Service");
+    let options = shared::options();
+    for (size, broken_every) in [(1_000, 100), (10_000, 100), (10_000, 1)] {
+        let mut snapshot = estate::estate(size, false);
+        estate::with_pods(&mut snapshot, broken_every);
+        let mut rounds = Vec::new();
+        for _ in 0..ROUNDS {
+            let start = cpu(UsageWho::RUSAGE_SELF);
+            let translation = black_box(translate(&snapshot, &options));
+            let translated = cpu(UsageWho::RUSAGE_SELF);
+            let tallies = tallies(&snapshot, &translation.model);
+            black_box(diagnose(&snapshot, &translation.model, &tallies));
+            rounds.push((cpu(UsageWho::RUSAGE_SELF) - translated, translated - start));
+        }
+        rounds.sort();
+        let (diagnose, translate) = rounds[ROUNDS / 2];
+        let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / size as f64;
+        println!(
+            "{size:6}, one in {broken_every:3} broken: translate {:5.1} + diagnose {:5.1} us of CPU an Ingress, {:.2} x translate alone",
+            each(translate),
+            each(diagnose),
+            (translate + diagnose).as_secs_f64() / translate.as_secs_f64()
+        );
     }
 }
 

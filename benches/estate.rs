@@ -1,12 +1,15 @@
 //! A made-up estate of Ingresses: one host, one Service and two endpoints each, TLS for one in five.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::ByteString;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::json;
-use vigie::snapshot::Snapshot;
+use vigie::snapshot::workloads::Workload;
+use vigie::snapshot::{Evidence, Object, Snapshot, pods};
 
 use crate::shared::of;
 
@@ -73,6 +76,44 @@ pub fn estate(ingresses: usize, features: bool) -> Snapshot {
         })));
     }
     snapshot
+}
+
+/// The same with a Deployment and two pods behind each Service, of which one in `broken_every` has none that
+/// is ready.
+#[allow(dead_code, reason = "not every benchmark looks behind Services")]
+pub fn with_pods(snapshot: &mut Snapshot, broken_every: usize) {
+    snapshot.evidence = Evidence::Cluster;
+    let services: Vec<_> = snapshot.services.keys().cloned().collect();
+    for (number, name) in services.iter().enumerate() {
+        let (namespace, app) = (&name.namespace, &name.name);
+        let is_broken = number % broken_every == 0;
+        let template = json!({
+            "metadata": {"labels": {"app": app, "tier": "web"}},
+            "spec": {"containers": [{"name": "web", "image": "registry.example.com/web:1",
+                "ports": [{"name": "http", "containerPort": 8080}],
+                "readinessProbe": {"httpGet": {"path": "/health", "port": "http"}}}]},
+        });
+        let deployment: Deployment = of(json!({
+            "metadata": {"namespace": namespace, "name": app},
+            "spec": {"replicas": 2, "selector": {"matchLabels": {"app": app}}, "template": template},
+        }));
+        snapshot.add(Object::Workload(Arc::new(Workload::from(&deployment))));
+        for pod in ["x2k9q", "z7w4t"] {
+            let pod: Pod = of(json!({
+                "metadata": {"namespace": namespace, "name": format!("{app}-5d8f7c9b64-{pod}"),
+                    "labels": {"app": app, "tier": "web", "pod-template-hash": "5d8f7c9b64"},
+                    "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "uid": "1",
+                        "name": format!("{app}-5d8f7c9b64"), "controller": true}]},
+                "spec": template["spec"],
+                "status": {"phase": "Running",
+                    "conditions": [{"type": "Ready", "status": if is_broken { "False" } else { "True" }}],
+                    "containerStatuses": [{"name": "web", "ready": !is_broken, "started": true,
+                        "restartCount": 0, "image": "", "imageID": "",
+                        "state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}}]},
+            }));
+            snapshot.add(Object::Pod(Arc::new(pods::Pod::of(&pod))));
+        }
+    }
 }
 
 /// A self-signed ECDSA certificate for every name of the estate.

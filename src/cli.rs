@@ -5,11 +5,14 @@ pub mod options;
 
 mod agent;
 mod cleanup;
+mod codes;
+mod completions;
 mod connect;
 mod controller;
 mod crds;
 mod explain;
 mod install;
+mod judged;
 mod lint;
 mod proxy;
 mod render;
@@ -22,7 +25,7 @@ mod wait;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 const GOOD: u8 = 0;
 const FINDINGS: u8 = 1;
@@ -55,12 +58,14 @@ enum Command {
     Status(status::StatusArgs),
     /// Tell what is wrong with manifests, and where
     Lint(lint::LintArgs),
-    /// Say which rule takes a URL, why, and what becomes of the request
+    /// Say which rule takes a URL, why, and what becomes of the request; or what a finding means
     Explain(explain::ExplainArgs),
     /// Write the configuration that would run
     Render(render::RenderArgs),
     /// Print the definition of the RouteHealth resource
     Crds,
+    /// Print what makes a shell complete commands and flags
+    Completions(completions::CompletionsArgs),
 }
 
 /// Runs the command that the arguments name.
@@ -79,6 +84,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Render(args) => render::render(&args),
         Command::Crds => crds::crds(),
+        Command::Completions(args) => completions::completions(&args, Cli::command()),
     };
     match code {
         Ok(code) => ExitCode::from(code),

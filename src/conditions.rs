@@ -206,6 +206,19 @@ pub fn statuses(
     wanted
 }
 
+/// What is wrong with RouteHealths themselves: they are about nothing, cannot be meant as they are, or
+/// others hold what they are about.
+pub fn objections(seen: &Seen<'_>, healths: &BTreeMap<ObjectRef, &RouteHealth>) -> Vec<Diagnostic> {
+    let index = Index::new(seen);
+    let mut shares = holders::shares(&index, healths);
+    let mut findings = Vec::new();
+    for (name, health) in healths {
+        let mut share = shares.remove(name).unwrap_or_default();
+        findings.extend(status::objections(&index, name, health, &mut share));
+    }
+    findings
+}
+
 /// What is said of one stage of a route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stage {

@@ -1,7 +1,9 @@
 //! `vigie explain`: which rule takes a URL, why, and what becomes of the request, step by step; and
 //! whether the proxy that runs says the same. Exit codes: 0 the URL works, 1 it does not, 2 misuse.
+//! Of a code it says what findings of that code mean.
 
 mod ask;
+mod code;
 mod in_cluster;
 mod running;
 mod stages;
@@ -17,15 +19,17 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::codes::{self, looks_like_code};
 use super::connect::ConnectArgs;
 use super::lint::ProxyName;
 use super::options::{BuildOptions, today};
 use super::report::{Report, colour};
 use super::{FINDINGS, GOOD};
 use crate::diagnose::{self, diagnose};
+use crate::explain::request::RequestError;
 use crate::explain::{Explanation, Header, Outcome, Request, Url, explain, findings};
 use crate::model::Model;
-use crate::model::diagnostics::{Diagnostic, ObjectRef};
+use crate::model::diagnostics::{Code, Diagnostic, ObjectRef};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 use crate::render::{Capabilities, ProxyKind, unsupported};
@@ -38,9 +42,9 @@ use stages::Healths;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
-    /// The URL that a client asks for
-    #[arg(value_name = "URL")]
-    url: Url,
+    /// The URL that a client asks for; or the code of a finding, as RH201
+    #[arg(value_name = "URL|CODE", value_parser = asked)]
+    asked: Asked,
 
     /// Files and folders of manifests; - is standard input; none: the objects of a cluster
     #[arg(value_name = "PATH")]
@@ -81,6 +85,13 @@ pub struct ExplainArgs {
     build: BuildOptions,
 }
 
+/// What is to be explained.
+#[derive(Clone, Debug)]
+enum Asked {
+    Url(Url),
+    Code(Code),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
@@ -97,6 +108,13 @@ struct Json<'a> {
 }
 
 pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
+    match &args.asked {
+        Asked::Url(url) => explain_url(args, url),
+        Asked::Code(code) => code::run(args, *code),
+    }
+}
+
+fn explain_url(args: &ExplainArgs, url: &Url) -> anyhow::Result<u8> {
     let (folder, healths) = match args.paths.as_slice() {
         [] => in_cluster::read(&args.connect, &args.namespaces)?,
         paths => (Manifests::open(paths)?.read(), Healths::default()),
@@ -106,7 +124,7 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
         ..build(args, &folder)?
     };
     let model = &built.model;
-    let request = args.request();
+    let request = args.request(url);
     let explanation = explain(model, &request);
     let proxies = match args.ask {
         Some(address) => vec![ask::ask(address, &request, model, &explanation)],
@@ -148,12 +166,22 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
 }
 
 impl ExplainArgs {
-    fn request(&self) -> Request {
+    fn request(&self, url: &Url) -> Request {
         Request {
-            url: self.url.clone(),
+            url: url.clone(),
             headers: self.headers.clone(),
             client: self.client,
         }
+    }
+}
+
+fn asked(text: &str) -> Result<Asked, String> {
+    match looks_like_code(text) {
+        true => codes::code(text).map(Asked::Code),
+        false => text
+            .parse()
+            .map(Asked::Url)
+            .map_err(|error: RequestError| error.to_string()),
     }
 }
 

@@ -48,6 +48,11 @@ impl<'a> Report<'a> {
         Self { findings }
     }
 
+    pub fn findings(&self) -> impl Iterator<Item = (Option<&Place<'a>>, &'a Diagnostic)> {
+        let all = self.findings.iter();
+        all.map(|(place, finding)| (place.as_ref(), *finding))
+    }
+
     pub fn count(&self, severity: Severity) -> usize {
         let all = self.findings.iter();
         all.filter(|(_, finding)| finding.severity == severity)
@@ -142,11 +147,6 @@ pub fn printable(text: &str) -> String {
 
 /// `2 errors, 1 warning in 14 objects; skipped 3 Deployment, 1 Foo`.
 pub fn summary(report: &Report<'_>, objects: usize, skipped: &BTreeMap<String, usize>) -> String {
-    let counted = |count: usize, one: &str| match count {
-        0 => None,
-        1 => Some(format!("1 {one}")),
-        _ => Some(format!("{count} {one}s")),
-    };
     let parts: Vec<String> = [
         counted(report.count(Severity::Error), "error"),
         counted(report.count(Severity::Warning), "warning"),
@@ -167,6 +167,15 @@ pub fn summary(report: &Report<'_>, objects: usize, skipped: &BTreeMap<String, u
     match skipped.as_slice() {
         [] => format!("{found} in {objects}"),
         skipped => format!("{found} in {objects}; skipped {}", skipped.join(", ")),
+    }
+}
+
+/// `1 error`, `2 errors`; nothing where there are none.
+pub fn counted(count: usize, one: &str) -> Option<String> {
+    match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        _ => Some(format!("{count} {one}s")),
     }
 }
 

@@ -15,7 +15,7 @@ use crate::api::route_health::{
     Condition, ConditionStatus, RouteHealth, RouteHealthStatus, Summary,
 };
 use crate::api::{GENERATED_LABEL, annotations_digest, is_health_annotation};
-use crate::model::diagnostics::{Diagnostic, ObjectRef, Severity, Stage, targets};
+use crate::model::diagnostics::{Code, Diagnostic, ObjectRef, Severity, Stage, targets};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 
@@ -134,6 +134,36 @@ fn tell_overridden(
             row.tell(targets::annotations_overridden(name, &some(&keys, 3)));
         }
     }
+}
+
+/// What is wrong with a RouteHealth itself.
+pub fn objections(
+    index: &Index<'_>,
+    name: &ObjectRef,
+    health: &RouteHealth,
+    share: &mut Share<'_>,
+) -> Vec<Diagnostic> {
+    if let Some(rejected) = rejection(index, name, health, share) {
+        return vec![rejected];
+    }
+    tell_overridden(index, name, health, share);
+    let told = share.rows.iter().flat_map(|row| &row.findings);
+    let overridden = told.filter(|finding| finding.code == Code::RH108).cloned();
+    overridden.take(1).chain(partly(name, share)).collect()
+}
+
+/// It holds some routes of those that it is about, and another one the others.
+fn partly(name: &ObjectRef, share: &Share<'_>) -> Option<Diagnostic> {
+    let (route, holder) = share.lost.first()?;
+    let held = share.rows.iter().filter(|row| !row.entry.is_placeholder);
+    let held = held.count();
+    let kept = format!("{held} of {}", count(held + share.lost.len(), "route"));
+    Some(targets::partially_accepted(
+        name,
+        &kept,
+        route,
+        &holder.name,
+    ))
 }
 
 /// Why it holds no route at all.
@@ -392,10 +422,7 @@ fn over_all(kind: ConditionType, name: &ObjectRef, share: &Share<'_>) -> Verdict
 fn accepted(name: &ObjectRef, share: &Share<'_>) -> Verdict {
     let held = share.rows.iter().filter(|row| !row.entry.is_placeholder);
     let held = held.count();
-    if let Some((route, holder)) = share.lost.first() {
-        let all = count(held + share.lost.len(), "route");
-        let kept = format!("{held} of {all}");
-        let finding = targets::partially_accepted(name, &kept, route, &holder.name);
+    if let Some(finding) = partly(name, share) {
         return Verdict {
             message: finding.message,
             ..Verdict::good(finding.code.reason())

@@ -5,10 +5,13 @@
 //! that a text stands in one place: `accepted` (1xx), `targets` (1xx, of RouteHealths), `references`
 //! (2xx), `programmed` (3xx), `proxies` (3xx, of what runs), `endpoints` and `pods`
 //! (4xx, and 9xx of pods), `settings` (9xx) and `asked` (of one URL).
+//! What a code means at large stands in `meaning`, with one of the `examples`.
 
 pub mod accepted;
 pub mod asked;
 pub mod endpoints;
+pub mod examples;
+pub mod meaning;
 pub mod pods;
 pub mod programmed;
 pub mod proxies;

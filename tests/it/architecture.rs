@@ -198,7 +198,7 @@ fn the_custom_resource_is_fresh() {
 }
 
 /// A generated file is committed as it is generated; `BLESS=1` writes it.
-fn fresh(file: &str, now: &str) {
+pub fn fresh(file: &str, now: &str) {
     let path = root().join(file);
     if std::env::var_os("BLESS").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder can be made");

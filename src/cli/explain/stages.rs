@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-
 use super::Built;
 use crate::api::route_health::{ConditionStatus, RouteHealth};
-use crate::conditions::{ConditionType, Seen, Stage, Subject, ingress_ref, stages};
+use crate::cli::judged::seen;
+use crate::conditions::{ConditionType, Stage, stages};
 use crate::explain::Explanation;
 use crate::model::Endpoints;
 use crate::model::diagnostics::Kind;
@@ -29,21 +28,13 @@ pub fn lines(built: &Built, explanation: &Explanation) -> Vec<Line> {
     if object.kind != Kind::Ingress {
         return Vec::new();
     }
-    let subjects = built.snapshot.ingresses.iter().map(|(name, ingress)| {
-        let since = None;
-        let subject = Subject { ingress, since };
-        (ingress_ref(&name.namespace, &name.name), subject)
-    });
-    let seen = Seen {
-        model: &built.model,
-        diagnostics: &built.diagnostics,
-        ingresses: subjects.collect(),
-        tallies: built.tallies.clone(),
-        behind: built.behind.clone(),
-        proxies: Vec::new(),
-        now: Timestamp::UNIX_EPOCH,
-        trust_until: None,
-    };
+    let seen = seen(
+        &built.snapshot,
+        &built.model,
+        &built.diagnostics,
+        built.tallies.clone(),
+        built.behind.clone(),
+    );
     let told = stages(&seen, object, route.origin.field.as_str());
     let told = told.into_iter().filter_map(|stage| match stage.kind {
         ConditionType::Programmed if stage.status != ConditionStatus::False => {

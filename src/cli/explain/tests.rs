@@ -83,8 +83,11 @@ fn explained(args: &[&str]) -> Explained {
         name: "shop.yaml".into(),
         content: Ok(MANIFESTS.into()),
     }]);
+    let Asked::Url(url) = args.asked.clone() else {
+        panic!("it is a URL");
+    };
     let built = build(&args, &folder).expect("stand-ins are addresses");
-    let explanation = explain(&built.model, &args.request());
+    let explanation = explain(&built.model, &args.request(&url));
     let findings = findings::concerning(
         &explanation,
         &built.snapshot,

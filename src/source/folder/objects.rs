@@ -14,6 +14,7 @@ use super::documents::Contents;
 use super::fields::{Segment, field_path};
 use super::yaml::{self, Duplicate, Node, Root, Value};
 use super::{findings, names};
+use crate::api::route_health::RouteHealth;
 use crate::model::diagnostics::{Diagnostic, FieldPath, Kind, ObjectRef, Severity};
 use crate::snapshot::pods::Pod;
 use crate::snapshot::workloads::Workload;
@@ -23,12 +24,13 @@ use crate::snapshot::{Object, SERVICE_NAME_LABEL};
 const DOCUMENT_LIMIT: usize = 3 << 20;
 
 /// The kinds that are read, with their only version.
-const KINDS: [(Kind, &str, &str); 13] = [
+const KINDS: [(Kind, &str, &str); 14] = [
     (Kind::Ingress, "Ingress", "networking.k8s.io/v1"),
     (Kind::IngressClass, "IngressClass", "networking.k8s.io/v1"),
     (Kind::Service, "Service", "v1"),
     (Kind::EndpointSlice, "EndpointSlice", "discovery.k8s.io/v1"),
     (Kind::Secret, "Secret", "v1"),
+    (Kind::RouteHealth, "RouteHealth", "vigie.dev/v1alpha1"),
     (Kind::Pod, "Pod", "v1"),
     (Kind::Deployment, "Deployment", "apps/v1"),
     (Kind::StatefulSet, "StatefulSet", "apps/v1"),
@@ -44,7 +46,7 @@ const BYSTANDERS: [Kind; 3] = [Kind::Pod, Kind::Job, Kind::CronJob];
 
 /// Groups in which a kind of the same name is the same kind in another version, or a slip; in all
 /// other groups it is somebody else's.
-const OWN_GROUPS: [&str; 7] = [
+const OWN_GROUPS: [&str; 8] = [
     "",
     "core",
     "extensions",
@@ -52,6 +54,7 @@ const OWN_GROUPS: [&str; 7] = [
     "batch",
     "networking.k8s.io",
     "discovery.k8s.io",
+    crate::api::GROUP,
 ];
 
 /// Written by `kubectl apply`, as large as the object itself, and read by nobody here.
@@ -359,7 +362,12 @@ impl Intake<'_> {
             Kind::ReplicationController => self.workload::<ReplicationController>(sheet, object)?,
             Kind::Job => self.workload::<Job>(sheet, object)?,
             Kind::CronJob => self.workload::<CronJob>(sheet, object)?,
-            Kind::RouteHealth | Kind::Manifest | Kind::Option => return None,
+            Kind::RouteHealth => {
+                let mut health: RouteHealth = self.typed(sheet.node, object)?;
+                prune(&mut health.metadata);
+                Object::RouteHealth(Arc::new(health))
+            }
+            Kind::Manifest | Kind::Option => return None,
         };
         Some(object)
     }
@@ -382,7 +390,12 @@ impl Intake<'_> {
         object: &ObjectRef,
     ) -> Option<T> {
         let decoded = decode::<T>(node);
-        let unknown = decoded.unknown.iter();
+        // They say the type, and are no field of it.
+        let is_type = |path: &[Segment]| match path {
+            [Segment::Key(key)] => matches!(key.as_str(), "apiVersion" | "kind"),
+            _ => false,
+        };
+        let unknown = decoded.unknown.iter().filter(|path| !is_type(path));
         self.items.extend(
             unknown.map(|path| Item::Finding(findings::unknown_field(object, &field_path(path)))),
         );
