@@ -40,6 +40,8 @@ pub struct Seen<'a> {
     pub tallies: BTreeMap<UpstreamName, Tally>,
     /// What is wrong behind upstreams.
     pub behind: BTreeMap<UpstreamName, Vec<Diagnostic>>,
+    /// Pods and what makes them may be looked at; otherwise `behind` is empty for want of rights.
+    pub sees_pods: bool,
     pub proxies: Vec<Proxy<'a>>,
     pub now: Timestamp,
     /// Until then a proxy that says nothing is believed to run what a standing status says that it

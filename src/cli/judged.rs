@@ -11,7 +11,7 @@ use crate::model::Model;
 use crate::model::diagnostics::Diagnostic;
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Evidence, Snapshot};
 
 /// What objects alone decide.
 pub fn seen<'a>(
@@ -32,6 +32,7 @@ pub fn seen<'a>(
         ingresses: subjects.collect(),
         tallies,
         behind,
+        sees_pods: snapshot.evidence != Evidence::Hidden,
         proxies: Vec::new(),
         now: Timestamp::UNIX_EPOCH,
         trust_until: None,

@@ -242,6 +242,15 @@ impl<'a> Index<'a> {
         }
     }
 
+    /// Why no endpoint of an upstream is ready, where that is known.
+    fn known_reason(&self, row: &Row<'_>, upstream: &UpstreamName) -> Option<Verdict> {
+        let of_slices = row.findings.iter();
+        let of_slices = of_slices.filter(|f| matches!(f.code, Code::RH417 | Code::RH418));
+        let mut known = self.behind(upstream).chain(of_slices);
+        let known = known.find(|finding| finding.code.stage() == Stage::EndpointsReady);
+        known.map(Verdict::bad)
+    }
+
     fn judge_endpoints(&self, row: &mut Row<'_>, origin: &Origin) {
         let kind = ConditionType::EndpointsReady;
         if row.verdict(kind).is_false() {
@@ -270,10 +279,8 @@ impl<'a> Index<'a> {
             Some(upstream) => upstream.origin.object.path(),
             None => String::new(),
         };
-        let mut known = self.behind(name);
-        let known = known.find(|finding| finding.code.stage() == Stage::EndpointsReady);
-        if let Some(finding) = known.filter(|_| tally.ready == 0) {
-            row.judge(kind, Verdict::bad(finding));
+        if let Some(verdict) = self.known_reason(row, name).filter(|_| tally.ready == 0) {
+            row.judge(kind, verdict);
             return;
         }
         let finding = match tally {
@@ -288,6 +295,10 @@ impl<'a> Index<'a> {
             } => endpoints::only_terminating(at_service, &service),
             Tally { not_ready: 0, .. } => endpoints::no_endpoints(at_service, &service),
             Tally { not_ready, .. } => endpoints::none_ready(at_service, &service, not_ready),
+        };
+        let finding = match self.seen.sees_pods {
+            true => finding,
+            false => endpoints::unseen(finding),
         };
         row.judge(kind, Verdict::bad(&finding));
         row.tell(finding);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::api::route_health::Condition;
 use crate::diagnose::diagnose;
-use crate::snapshot::{ObjectName, Snapshot};
+use crate::snapshot::{Evidence, ObjectName, Snapshot};
 use crate::translate::{Classes, Memory, Options, Translation, tallies, translate};
 
 pub const NOW: i64 = 1_780_000_000;
@@ -145,6 +145,7 @@ impl Given {
             diagnostics: &translation.diagnostics,
             ingresses: subjects.collect(),
             behind: diagnose(&self.snapshot, &translation.model, &tallies),
+            sees_pods: self.snapshot.evidence != Evidence::Hidden,
             tallies,
             proxies: proxies.collect(),
             now,
@@ -420,4 +421,35 @@ fn texts_are_cut_so_that_two_that_differ_stay_different() {
     assert_eq!(long("a").chars().count(), 512);
     assert_ne!(long("a"), long("b"));
     assert_eq!(words::cut("short", 512), "short");
+}
+
+#[test]
+fn what_could_not_be_looked_at_is_said() {
+    let mut given = Given::new();
+    given.service("api");
+    given.slice(
+        "api",
+        json!([{"addresses": ["10.0.0.1"], "conditions": {"ready": false}}]),
+    );
+    given.ingress(ingress("shop", &["/api"]));
+    given.health(health("shop.auto", json!({"targetRef": {"name": "shop"}})));
+    given.snapshot.evidence = Evidence::Hidden;
+    let status = &given.all()["shop.auto"];
+    let told = &status.routes[0].diagnoses[0];
+    assert_eq!(told.code, "RH406");
+    assert!(
+        told.message
+            .ends_with("Pods cannot be looked at, so no more is known.")
+    );
+    assert!(
+        told.fix
+            .ends_with("deployments, statefulsets and daemonsets.")
+    );
+    given.snapshot.evidence = Evidence::Cluster;
+    let status = &given.all()["shop.auto"];
+    assert!(
+        !status.routes[0].diagnoses[0]
+            .message
+            .contains("cannot be looked at")
+    );
 }

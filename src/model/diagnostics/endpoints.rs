@@ -68,3 +68,14 @@ pub fn only_terminating(origin: Origin, service: &str) -> Diagnostic {
         "Wait for the rollout; raise maxSurge.",
     )
 }
+
+/// A finding that would say more if pods could be looked at.
+pub fn unseen(mut finding: Diagnostic) -> Diagnostic {
+    finding
+        .message
+        .push_str(" Pods cannot be looked at, so no more is known.");
+    finding.fix.push_str(
+        " To be told why, let the controller list and watch pods, deployments, statefulsets and daemonsets.",
+    );
+    finding
+}

@@ -336,7 +336,7 @@ pub fn readiness_by_command(origin: Origin, container: &str) -> Diagnostic {
         format!(
             "The readinessProbe of container {container} runs a command, which cannot be repeated over the network."
         ),
-        "Set probe.http.path of a RouteHealth, or annotation vigie.dev/probe-path.",
+        "Nothing needs to be done. A readinessProbe over HTTP, where the application has a route for it, says more.",
     )
 }
 

@@ -16,7 +16,7 @@ use crate::conditions::{Claim, Proxy, Seen, Subject, ingress_ref, statuses};
 use crate::diagnose::diagnose;
 use crate::model::diagnostics::{Kind, ObjectRef};
 use crate::operator::Outcome;
-use crate::snapshot::ObjectName;
+use crate::snapshot::{Evidence, ObjectName};
 use crate::source::cluster::{IngressSeen, Statuses};
 use crate::translate::tallies;
 
@@ -115,6 +115,7 @@ pub fn work(view: &View, settings: &Settings) -> Work {
         ingresses: subjects,
         tallies,
         behind,
+        sees_pods: view.outcome.snapshot.evidence != Evidence::Hidden,
         proxies: proxies.collect(),
         now: view.now,
         trust_until: view.trust_until,

@@ -1,8 +1,11 @@
 //! All that the watches have delivered, as the snapshot that will be handed over next. Pure.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Secret;
 
 use crate::model::diagnostics::Kind;
+use crate::snapshot::pods::Pod;
 use crate::snapshot::{Evidence, Object, ObjectName, Snapshot};
 
 use super::index::{Change, Index};
@@ -200,13 +203,28 @@ impl Store {
         }
     }
 
-    fn put(&mut self, watch: usize, read: Read) -> Option<Change> {
+    fn put(&mut self, watch: usize, mut read: Read) -> Option<Change> {
+        if let Ok(Object::Pod(pod)) = &mut read.object {
+            self.share_shape(pod);
+        }
         let index = &mut self.sources[watch].index;
         match &read.object {
             Ok(Object::Secret(secret)) if !self.secrets.keeps(&read.name, secret) => {
                 index.remove(&read.name)
             }
             _ => index.put(read),
+        }
+    }
+
+    /// Pods of one revision are alike and have names that follow each other: they share what they are.
+    fn share_shape(&self, pod: &mut Arc<Pod>) {
+        let pods = &self.snapshot.pods;
+        let before = pods.range(..&pod.name).next_back();
+        let after = pods.range(&pod.name..).next();
+        let mut beside = before.into_iter().chain(after);
+        let alike = beside.find(|(_, other)| other.shape == pod.shape);
+        if let Some((_, other)) = alike {
+            Arc::make_mut(pod).shape = other.shape.clone();
         }
     }
 

@@ -75,6 +75,7 @@ impl Sight {
             ingresses: subjects,
             tallies,
             behind,
+            sees_pods: true,
             proxies: vec![proxy],
             now: Timestamp::from_second(1_780_000_000).expect("a moment"),
             trust_until: None,

@@ -341,3 +341,36 @@ fn route_healths_are_told_whole_once_all_of_them_are_known() {
     given.change(HEALTH, health("a", json!("no list")));
     assert!(given.0.statuses.route_healths.is_empty());
 }
+
+#[test]
+fn pods_of_one_revision_share_what_they_are() {
+    let pod = |name: &str, image: &str| {
+        let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_value(json!({
+            "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"containers": [{"name": "web", "image": image}]},
+        }))
+        .expect("a pod");
+        pod.kept()
+    };
+    let name = WatchName {
+        kind: Kind::Pod,
+        namespace: None,
+        name: None,
+    };
+    let mut store = Store::new(vec![(name, false)], Secrets::default());
+    for (name, image) in [
+        ("web-c", "one"),
+        ("web-a", "one"),
+        ("web-b", "two"),
+        ("web-d", "one"),
+    ] {
+        let said = Said::Changed(pod(name, image));
+        store.take(Message { watch: 0, said });
+    }
+    let shapes: Vec<&Arc<_>> = store.snapshot.pods.values().map(|pod| &pod.shape).collect();
+    let [a, b, c, d] = shapes[..] else {
+        panic!("{} pods", shapes.len())
+    };
+    assert!(Arc::ptr_eq(a, c) && Arc::ptr_eq(c, d));
+    assert!(!Arc::ptr_eq(a, b) && b.containers[0].image == "two");
+}
