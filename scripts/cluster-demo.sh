@@ -133,14 +133,32 @@ until_true 30 'what is wrong with the class' told unclaimed IngressClassNotFound
 until_true 30 'what is wrong with the port' told wrong-port.auto ServicePortNotFound
 until_true 30 'what is wrong with the pods' told legacy.auto ReadinessProbeFailing
 printf '\n$ kubectl get routehealth\n'
-kubectl get routehealth --namespace default
+kubectl get routehealth --namespace default | tee "$work/table"
+# All columns but the age.
+awk '{NF--; $1 = $1; print}' "$work/table" | diff - <(sed 's/  */ /g' <<'TABLE'
+NAME              TARGET               HEALTHY   REASON                  ROUTES   ENDPOINTS   EJECTED
+broken.auto       ingress/broken       False     ServiceNotFound         0/1      0/0         0
+legacy.auto       ingress/legacy       False     ReadinessProbeFailing   0/1      0/1         0
+stdelval.auto     ingress/stdelval     True      Healthy                 1/1      2/2         0
+unclaimed         ingress/unclaimed    False     IngressClassNotFound    0/1      0/0         0
+wrong-port.auto   ingress/wrong-port   False     ServicePortNotFound     0/1      0/0         0
+TABLE
+) || { echo 'the table is another one'; failed=1; }
 printf '\n$ kubectl describe routehealth legacy.auto\n'
-kubectl describe routehealth legacy.auto --namespace default | sed -n '/^Status:/,$p'
-for url in http://unclaimed.example.com/ http://wrong-port.example.com/ http://legacy.example.com/cart; do
+kubectl describe routehealth legacy.auto --namespace default | sed -n '/^Status:/,$p' | tee "$work/described"
+# Healthy is the first of the conditions, so that the cause stands at the top.
+sed -n 's/^ *\(Reason\|Code\): *//p' "$work/described" | head -n 1 | grep -qx ReadinessProbeFailing ||
+  { echo 'the cause does not stand at the top'; failed=1; }
+while read -r url code; do
   printf '\n$ vigie explain %s\n' "$url"
   "$target/vigie" explain "$url" >"$work/explained" && { echo 'but it does not work'; failed=1; }
   cat "$work/explained"
-done
+  grep -q "^error\[$code\]" "$work/explained" || { echo "it does not say $code"; failed=1; }
+done <<'URLS'
+http://unclaimed.example.com/ RH210
+http://wrong-port.example.com/ RH202
+http://legacy.example.com/cart RH406
+URLS
 printf '\n$ vigie status\n'
 "$target/vigie" status --namespace vigie || true
 [ "${1-}" = --check ] && exit "$failed"

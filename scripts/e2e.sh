@@ -178,6 +178,59 @@ install_nginx() {
 }
 address_is() { [[ $(kubectl get ingress web --namespace "shop-$1" --output 'jsonpath={.status.loadBalancer.ingress[*].ip}') == "$2" ]]; }
 
+# What a real kubelet says of pods is understood: each of these says why it does not answer.
+diagnoses() {
+  local image='image: "docker.io/library/nginx:1.30", command: [nginx, -e, stderr, -c'
+  broken never 1 'image: "registry.example.com/none:1", imagePullPolicy: Never'
+  broken crash 1 "$image, /none]"
+  broken unready 1 "$image, /etc/web/nginx.conf], readinessProbe: {httpGet: {path: /, port: 9999}, periodSeconds: 1}"
+  broken unset 1 "$image, /etc/web/nginx.conf], env: [{name: KEY, valueFrom: {secretKeyRef: {name: none, key: key}}}]"
+  broken none 0 "$image, /etc/web/nginx.conf]"
+  broken large 1 "$image, /etc/web/nginx.conf], resources: {requests: {memory: 9000Gi}}"
+  until_true 60 'an image that is not there' says never ImagePullFailing
+  until_true 60 'a scale of 0' says none ScaledToZero
+  until_true 60 'a Secret that is not there' says unset ContainerConfigError
+  until_true 60 'a pod that is too large' says large PodsPending
+  until_true 60 'a probe that does not pass' says unready ReadinessProbeFailing
+  until_true 90 'a container that ends' says crash PodsCrashLooping
+  kubectl delete deployment,service,ingress --namespace shop-vigie --selector broken=yes --wait=false >/dev/null
+  say "the kubelet's words for what is broken are told as their reasons"
+}
+# broken NAME REPLICAS FIELDS: an application of that name, its container with these fields.
+broken() {
+  kubectl apply --namespace shop-vigie -f - >/dev/null <<YAML
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: $1, labels: {broken: "yes"}}
+spec:
+  replicas: $2
+  selector: {matchLabels: {app: $1}}
+  template:
+    metadata: {labels: {app: $1}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+      containers:
+        - {name: web, $3, ports: [{containerPort: 8080}], volumeMounts: [{name: config, mountPath: /etc/web}, {name: run, mountPath: /run/web}]}
+      volumes: [{name: config, configMap: {name: web}}, {name: run, emptyDir: {}}]
+---
+apiVersion: v1
+kind: Service
+metadata: {name: $1, labels: {broken: "yes"}}
+spec: {selector: {app: $1}, ports: [{port: 80, targetPort: 8080}]}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: {name: $1, labels: {broken: "yes"}}
+spec:
+  ingressClassName: vigie
+  rules: [{host: $1.example.com, http: {paths: [{path: /, pathType: Prefix, backend: {service: {name: $1, port: {number: 80}}}}]}}]
+YAML
+}
+says() {
+  [[ $(kubectl get routehealth "$1.auto" --namespace shop-vigie --output 'jsonpath={.status.conditions[0].reason}') == "$2" ]]
+}
+
 # What a proxy that was taken over gets: nothing of the agent.
 rights() {
   local pod agent proxy
@@ -407,7 +460,7 @@ forbidden() {
   [[ -z "$denied" ]] || fail "forbidden: $denied"
 }
 
-all=(install_nginx rights metrics restarts upgrade older_crd kubelet_stops install_haproxy other_kinds one_namespace removal)
+all=(install_nginx diagnoses rights metrics restarts upgrade older_crd kubelet_stops install_haproxy other_kinds one_namespace removal)
 (($#)) || set -- "${all[@]}"
 kubectl create namespace vigie >/dev/null
 kubectl label namespace vigie pod-security.kubernetes.io/enforce=restricted >/dev/null

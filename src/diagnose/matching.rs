@@ -115,10 +115,12 @@ pub fn workload_ref(name: &WorkloadName) -> ObjectRef {
 }
 
 impl<'a, T> ByLabel<'a, T> {
-    fn of(all: impl Iterator<Item = (&'a str, &'a Labels, &'a T)>) -> Self {
+    /// Of labels that no selector asks for, nothing is kept.
+    fn of(asked: &BTreeSet<&str>, all: impl Iterator<Item = (&'a str, &'a Labels, &'a T)>) -> Self {
         let mut of_label: BTreeMap<_, Vec<&T>> = BTreeMap::new();
         for (namespace, labels, thing) in all {
-            for (key, value) in labels {
+            let wanted = |(key, _): &(&String, _)| asked.contains(key.as_str());
+            for (key, value) in labels.iter().filter(wanted) {
                 let of_this = of_label.entry((namespace, &**key, &**value)).or_default();
                 of_this.push(thing);
             }
@@ -156,12 +158,15 @@ impl<'a> Matching<'a> {
         let pods = pods.filter(|pod| !pod.has_ended());
         let workloads = snapshot.workloads.values().map(Arc::as_ref);
         let workloads = workloads.filter(|made| speaks(made, snapshot));
+        let services = snapshot.services.values();
+        let asked = services.flat_map(|service| selector(service).keys());
+        let asked: BTreeSet<&str> = asked.map(String::as_str).collect();
         let of_pod = |pod: &'a Pod| (&*pod.name.namespace, &pod.labels, pod);
         let of_workload = |made: &'a Workload| (&*made.name.name.namespace, &made.labels, made);
         Self {
             snapshot,
-            pods: ByLabel::of(pods.map(of_pod)),
-            workloads: ByLabel::of(workloads.map(of_workload)),
+            pods: ByLabel::of(&asked, pods.map(of_pod)),
+            workloads: ByLabel::of(&asked, workloads.map(of_workload)),
             neighbours: OnceCell::new(),
         }
     }
@@ -194,9 +199,18 @@ impl<'a> Matching<'a> {
 
     fn revisions(&self, pods: &[&'a Pod], workloads: &[&'a Workload]) -> Vec<Revision<'a>> {
         let mut revisions: Vec<Revision<'a>> = Vec::new();
+        // Pods come by name, so those of one revision follow each other.
+        let mut before: Option<(&Pod, Option<&WorkloadName>)> = None;
         for pod in pods {
             look();
-            let (maker, hash) = (self.maker(pod), pod.revision());
+            let hash = pod.revision();
+            let maker = match before {
+                Some((other, maker)) if other.owner == pod.owner && other.revision() == hash => {
+                    maker
+                }
+                _ => self.maker(pod),
+            };
+            before = Some((pod, maker));
             // Pods of one revision are alike, and those of nobody that is known are compared.
             let known = revisions.iter().position(|known| {
                 known.maker == maker
@@ -209,7 +223,7 @@ impl<'a> Matching<'a> {
                 None if revisions.len() < MOST_SHAPES => revisions.push(Revision {
                     maker,
                     hash,
-                    seat: self.seat(pod),
+                    seat: seat_of(pod, maker),
                     shape: &pod.shape,
                     is_unproven,
                 }),
@@ -231,13 +245,7 @@ impl<'a> Matching<'a> {
 
     /// Where a pod is made as it is: its controller where that is known, otherwise itself.
     pub fn seat(&self, pod: &Pod) -> Seat {
-        match self.maker(pod) {
-            Some(name) => Seat::of_workload(name),
-            None => Seat {
-                object: ObjectRef::new(Kind::Pod, &pod.name.namespace, &pod.name.name),
-                spec: "spec",
-            },
-        }
+        seat_of(pod, self.maker(pod))
     }
 
     fn maker(&self, pod: &Pod) -> Option<&'a WorkloadName> {
@@ -328,6 +336,16 @@ impl<'a> Matching<'a> {
             selected.extend(made.map(|made| (&*made.name.name.namespace, &made.labels)));
         }
         selected
+    }
+}
+
+fn seat_of(pod: &Pod, maker: Option<&WorkloadName>) -> Seat {
+    match maker {
+        Some(name) => Seat::of_workload(name),
+        None => Seat {
+            object: ObjectRef::new(Kind::Pod, &pod.name.namespace, &pod.name.name),
+            spec: "spec",
+        },
     }
 }
 

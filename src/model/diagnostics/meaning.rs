@@ -233,9 +233,9 @@ fn words(code: Code) -> (&'static str, &'static str, &'static str) {
             "Scale it up, or remove the route.",
         ),
         Code::RH403 => (
-            "The pods wait for a node.",
-            "No node has room for them, or the right labels, taints and volumes. Requests get 503.",
-            "See `kubectl describe pod`: its last events say what is missing.",
+            "The pods wait to be made.",
+            "No node has room for them, or the right labels, taints and volumes; their containers or what goes before them take long; or what makes them is not allowed to. Requests get 503.",
+            "See `kubectl describe pod`, or the conditions of what makes them: the last events say what is missing.",
         ),
         Code::RH404 => (
             "The container crashes again and again.",
@@ -314,8 +314,8 @@ fn words(code: Code) -> (&'static str, &'static str, &'static str) {
         ),
         Code::RH902 => (
             "The readinessProbe runs a command.",
-            "A command cannot be repeated over the network, so that only a connection to the port is tried from outside.",
-            "Use httpGet, or set probe.http.path of a RouteHealth.",
+            "A command cannot be repeated over the network, so what it finds out is known by its outcome alone.",
+            "Nothing needs to be done. Where the application has a route for it, httpGet says more.",
         ),
         Code::RH903 => (
             "Pods of two revisions are probed differently.",
