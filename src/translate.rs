@@ -28,10 +28,10 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use jiff::civil::Date;
 
-use crate::model::diagnostics::Diagnostic;
+use crate::model::diagnostics::{Code, Diagnostic, Severity};
 use crate::model::names::CertificateId;
 use crate::model::{Certificate, Listeners, Model};
-use crate::snapshot::{ObjectName, Snapshot};
+use crate::snapshot::{Evidence, ObjectName, Snapshot};
 
 pub use annotations::{Annotation, Handling, TABLE as ANNOTATIONS};
 use class::Claimed;
@@ -43,6 +43,10 @@ use routes::Routes;
 use service::Upstreams;
 pub use tallies::tallies;
 pub use tls::{certificate as certificate_of_pem, of_secret as certificate_of_secret};
+
+/// That an object is missing is no more than a warning of manifests, where it usually is applied from
+/// elsewhere: certificates and passwords, classes, and slices that somebody writes.
+const ELSEWHERE: [Code; 4] = [Code::RH206, Code::RH210, Code::RH216, Code::RH418];
 
 /// What a build reads beside the snapshot.
 #[derive(Clone, Debug, PartialEq)]
@@ -195,6 +199,12 @@ pub fn translate_with(snapshot: &Snapshot, options: &Options, memo: &mut Memo) -
     });
     memory.quarantine = quarantine;
     memo.forget_unused();
+    if snapshot.evidence == Evidence::Manifests {
+        let elsewhere = |found: &&mut Diagnostic| ELSEWHERE.contains(&found.code);
+        for found in findings.iter_mut().filter(elsewhere) {
+            found.severity = found.severity.max(Severity::Warning);
+        }
+    }
     findings.sort();
     findings.dedup();
     Translation {

@@ -311,7 +311,8 @@ const ASKED_FOR: [Code; 1] = [Code::RH907];
 
 /// An Ingress that is not ours is not accepted, however little that matters to us.
 fn breaks(finding: &Diagnostic, stage: Stage) -> bool {
-    finding.code.stage() == stage && (finding.is_error() || finding.code == Code::RH102)
+    finding.code.stage() == stage
+        && (finding.is_error() || matches!(finding.code, Code::RH102 | Code::RH210))
 }
 
 fn not_probed(index: &Index<'_>, row: &Row<'_>) -> Verdict {

@@ -12,13 +12,12 @@ use super::class::Claimed;
 use super::endpoints::{FromSlices, OfPort};
 use super::slices::Found;
 use crate::model::diagnostics::{
-    Diagnostic, FieldPath, Kind, ObjectRef, Origin, Severity, accepted, endpoints, references,
-    settings,
+    Diagnostic, FieldPath, Kind, ObjectRef, Origin, accepted, endpoints, references, settings,
 };
 use crate::model::names::near::near_names;
 use crate::model::names::{DnsName, UpstreamName, shown};
 use crate::model::{Endpoint, Endpoints, Protocol, Upstream};
-use crate::snapshot::{Evidence, ObjectName, Snapshot};
+use crate::snapshot::{ObjectName, Snapshot};
 
 /// Of a Service that is missing here, so many namespaces that have one are named.
 const MOST_NAMESPACES: usize = 3;
@@ -199,7 +198,6 @@ impl<'a> Upstreams<'a> {
             port,
             number,
             origin,
-            is_partial: self.snapshot.evidence == Evidence::Manifests,
         };
         let reached = if external {
             place.external_name(findings)?
@@ -350,8 +348,6 @@ struct Place<'p> {
     number: u16,
     /// The reference in the Ingress.
     origin: &'p Origin,
-    /// What is not there may be applied from elsewhere.
-    is_partial: bool,
 }
 
 impl Place<'_> {
@@ -424,11 +420,7 @@ impl Place<'_> {
         let selector = self.spec.selector.as_ref();
         if gaps.no_slices && selector.is_none_or(|selector| selector.is_empty()) {
             let origin = self.origin.clone();
-            let finding = endpoints::no_endpoint_slices(origin, &self.name.name);
-            findings.push(match self.is_partial {
-                true => finding.with_severity(Severity::Warning),
-                false => finding,
-            });
+            findings.push(endpoints::no_endpoint_slices(origin, &self.name.name));
         } else if !gaps.other_ports.is_empty() {
             let others: Vec<String> = gaps.other_ports.iter().map(|name| shown(name)).collect();
             findings.push(endpoints::endpoint_port_missing(
