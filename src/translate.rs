@@ -68,6 +68,28 @@ pub struct Options {
     pub memory: Memory,
 }
 
+impl Options {
+    /// One class by its name, and for all else what holds where nothing is said.
+    pub fn of_class(name: &str, today: Date) -> Self {
+        Self {
+            classes: Classes {
+                name: name.to_owned(),
+                controllers: Vec::new(),
+                semantics: None,
+                without_class: false,
+                reads_agic: false,
+            },
+            default_backend: None,
+            default_certificate_secret: None,
+            default_certificate: None,
+            proxy_protocol: false,
+            trusted_proxies: Vec::new(),
+            today,
+            memory: Memory::default(),
+        }
+    }
+}
+
 /// Reads an address or a network; what lies beyond a network's prefix is nothing of it.
 pub fn network(text: &str) -> Option<IpNet> {
     let network = text.parse::<IpNet>();

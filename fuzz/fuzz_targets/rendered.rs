@@ -6,7 +6,7 @@ use vigie::api::CONTROLLER_NAME;
 use vigie::render::bundle::FileText;
 use vigie::render::{self, Bundle, Capabilities, Placement, ProxyKind};
 use vigie::source::folder::{File, Folder};
-use vigie::translate::{Classes, Memory, Options, PathSemantics, Translation, translate};
+use vigie::translate::{Options, PathSemantics, Translation, translate};
 
 /// Older than anything that the bytes hold without saying so.
 const GOOD: &str = "
@@ -69,22 +69,10 @@ fn build(bytes: &[u8]) -> Translation {
         file("good.yaml", GOOD.as_bytes()),
         file("other.yaml", bytes),
     ];
-    let options = Options {
-        classes: Classes {
-            name: "vigie".into(),
-            controllers: vec![(CONTROLLER_NAME.into(), PathSemantics::Strict)],
-            semantics: None,
-            without_class: true,
-            reads_agic: false,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: jiff::civil::date(2026, 11, 24),
-        memory: Memory::default(),
-    };
+    let mut options = Options::of_class("vigie", jiff::civil::date(2026, 11, 24));
+    let ours = (CONTROLLER_NAME.into(), PathSemantics::Strict);
+    options.classes.controllers.push(ours);
+    options.classes.without_class = true;
     translate(&Folder::of(files).snapshot, &options)
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::api::route_health::Condition;
 use crate::diagnose::diagnose;
 use crate::snapshot::{Evidence, ObjectName, Snapshot};
-use crate::translate::{Classes, Memory, Options, Translation, tallies, translate};
+use crate::translate::{Options, Translation, tallies, translate};
 
 pub const NOW: i64 = 1_780_000_000;
 
@@ -101,22 +101,7 @@ impl Given {
     }
 
     fn translation(&self) -> Translation {
-        let options = Options {
-            classes: Classes {
-                name: "vigie".into(),
-                controllers: Vec::new(),
-                semantics: None,
-                without_class: false,
-                reads_agic: false,
-            },
-            default_backend: None,
-            default_certificate_secret: None,
-            default_certificate: None,
-            proxy_protocol: false,
-            trusted_proxies: Vec::new(),
-            today: date(2026, 11, 24),
-            memory: Memory::default(),
-        };
+        let options = Options::of_class("vigie", date(2026, 11, 24));
         translate(&self.snapshot, &options)
     }
 

@@ -13,7 +13,7 @@ use crate::model::diagnostics::{Code, Diagnostic};
 use crate::snapshot::pods::Pod;
 use crate::snapshot::workloads::Workload;
 use crate::snapshot::{Evidence, Object, Snapshot};
-use crate::translate::{Classes, Memory, Options, tallies, translate};
+use crate::translate::{Options, tallies, translate};
 
 /// Objects of one namespace.
 #[derive(Default)]
@@ -71,22 +71,7 @@ impl Given {
     }
 
     fn findings(&self) -> Findings {
-        let options = Options {
-            classes: Classes {
-                name: "vigie".into(),
-                controllers: Vec::new(),
-                semantics: None,
-                without_class: false,
-                reads_agic: false,
-            },
-            default_backend: None,
-            default_certificate_secret: None,
-            default_certificate: None,
-            proxy_protocol: false,
-            trusted_proxies: Vec::new(),
-            today: date(2026, 11, 24),
-            memory: Memory::default(),
-        };
+        let options = Options::of_class("vigie", date(2026, 11, 24));
         let model = translate(&self.snapshot, &options).model;
         diagnose(&self.snapshot, &model, &tallies(&self.snapshot, &model))
     }

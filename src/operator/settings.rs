@@ -191,25 +191,13 @@ fn tell(error: &dyn std::error::Error, of: &impl Display) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::translate::{Classes, Memory};
 
     fn flags() -> Options {
-        Options {
-            classes: Classes {
-                name: "vigie".to_owned(),
-                controllers: vec![("example.com/ours".to_owned(), PathSemantics::Strict)],
-                semantics: None,
-                without_class: false,
-                reads_agic: false,
-            },
-            default_backend: None,
-            default_certificate_secret: None,
-            default_certificate: None,
-            proxy_protocol: false,
-            trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
-            today: jiff::civil::date(2026, 1, 1),
-            memory: Memory::default(),
-        }
+        let mut options = Options::of_class("vigie", jiff::civil::date(2026, 1, 1));
+        let ours = ("example.com/ours".to_owned(), PathSemantics::Strict);
+        options.classes.controllers.push(ours);
+        options.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()];
+        options
     }
 
     fn given(key: &str, value: &str) -> (Options, Vec<String>) {

@@ -21,7 +21,7 @@ use vigie::operator::{Outcome, ProxyState};
 use vigie::render::{Capabilities, ProxyKind};
 use vigie::snapshot::{ObjectName, Snapshot};
 use vigie::source::cluster as source;
-use vigie::translate::{Classes, Memory, Options, translate};
+use vigie::translate::{Options, translate};
 
 use crate::cluster::{self, Cluster, until};
 
@@ -199,22 +199,7 @@ impl<'c> Given<'c> {
 }
 
 fn built(snapshot: Arc<Snapshot>) -> Outcome {
-    let options = Options {
-        classes: Classes {
-            name: "vigie".into(),
-            controllers: Vec::new(),
-            semantics: None,
-            without_class: false,
-            reads_agic: false,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: date(2026, 11, 24),
-        memory: Memory::default(),
-    };
+    let options = Options::of_class("vigie", date(2026, 11, 24));
     let translation = translate(&snapshot, &options);
     let names = snapshot.ingresses.keys().cloned();
     let since: BTreeMap<ObjectName, u64> = names.map(|name| (name, 1)).collect();

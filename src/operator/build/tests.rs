@@ -5,27 +5,11 @@ use serde_json::json;
 use super::*;
 use crate::api::report::RefusedReport;
 use crate::operator::behind::STUCK;
-use crate::translate::{Classes, Memory};
 
 const DAY: Date = date(2026, 1, 1);
 
 fn builder() -> Builder {
-    let options = Options {
-        classes: Classes {
-            name: "vigie".to_owned(),
-            controllers: Vec::new(),
-            semantics: None,
-            without_class: false,
-            reads_agic: false,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: DAY,
-        memory: Memory::default(),
-    };
+    let options = Options::of_class("vigie", DAY);
     let placement = Placement {
         http: vec![([0, 0, 0, 0], 8080).into()],
         https: Vec::new(),

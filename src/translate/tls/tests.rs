@@ -8,27 +8,15 @@ use k8s_openapi::api::networking::v1::{
 
 use super::*;
 use crate::model::diagnostics::Code;
-use crate::translate::{Classes, Memo, Translation, translate, translate_with};
+use crate::translate::{Memo, Translation, translate, translate_with};
 
 const HOST: &str = "shop.example.com";
 
 fn options(memory: Memory) -> Options {
-    Options {
-        classes: Classes {
-            name: "vigie".into(),
-            controllers: Vec::new(),
-            semantics: None,
-            without_class: true,
-            reads_agic: false,
-        },
-        default_backend: None,
-        default_certificate_secret: None,
-        default_certificate: None,
-        proxy_protocol: false,
-        trusted_proxies: Vec::new(),
-        today: jiff::civil::date(2026, 11, 24),
-        memory,
-    }
+    let mut options = Options::of_class("vigie", jiff::civil::date(2026, 11, 24));
+    options.classes.without_class = true;
+    options.memory = memory;
+    options
 }
 
 fn secret(crt: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Secret {

@@ -6,7 +6,7 @@ use super::*;
 use crate::operator::ProxyState;
 use crate::render::{Capabilities, ProxyKind};
 use crate::snapshot::Snapshot;
-use crate::translate::{Classes, Memory, Options, translate};
+use crate::translate::{Options, translate};
 
 const NOW: i64 = 1_780_000_000;
 
@@ -83,22 +83,7 @@ impl Given {
     }
 
     fn work(&self) -> Work {
-        let options = Options {
-            classes: Classes {
-                name: "vigie".into(),
-                controllers: Vec::new(),
-                semantics: None,
-                without_class: false,
-                reads_agic: false,
-            },
-            default_backend: None,
-            default_certificate_secret: None,
-            default_certificate: None,
-            proxy_protocol: false,
-            trusted_proxies: Vec::new(),
-            today: date(2026, 11, 24),
-            memory: Memory::default(),
-        };
+        let options = Options::of_class("vigie", date(2026, 11, 24));
         let translation = translate(&self.snapshot, &options);
         let proxy = ProxyState {
             name: "a".to_owned(),
