@@ -33,6 +33,14 @@ pub use pace::Pace;
 pub use statuses::{IngressSeen, Statuses};
 pub use watches::{Watch, WatchName, WatchState, Watches};
 
+/// Without all of these, nothing is concluded from what is not there.
+const EVIDENCE: [Kind; 4] = [
+    Kind::Pod,
+    Kind::Deployment,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+];
+
 /// What is watched, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
@@ -99,19 +107,16 @@ fn wanted(namespaces: &Namespaces, secrets: &[ObjectName]) -> Vec<(WatchName, bo
         (Kind::EndpointSlice, true),
         (Kind::Secret, true),
         (Kind::RouteHealth, false),
-        // Why nothing stands behind a Service is told without them, and less of it.
-        (Kind::Pod, false),
-        (Kind::Deployment, false),
-        (Kind::StatefulSet, false),
-        (Kind::DaemonSet, false),
     ];
+    // Why nothing stands behind a Service is told without them, and less of it.
+    let kinds = kinds.into_iter().chain(EVIDENCE.map(|kind| (kind, false)));
     let places = |kind| match namespaces {
         Namespaces::Only(names) if kind != Kind::IngressClass => {
             names.iter().cloned().map(Some).collect()
         }
         _ => vec![None],
     };
-    let watches = kinds.into_iter().flat_map(|(kind, required)| {
+    let watches = kinds.flat_map(|(kind, required)| {
         let names = places(kind).into_iter();
         names.map(move |namespace| {
             let name = None;

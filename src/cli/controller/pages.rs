@@ -131,7 +131,9 @@ pub fn pages(view: View, metrics: Metrics) -> Pages {
         metrics,
         refresh: Arc::new(move || {
             looked.refresh(&view);
-            routes.refresh(&view.statuses.borrow(), *view.leads.borrow());
+            // Whoever tells of statuses does not wait for it.
+            let statuses = view.statuses.borrow().clone();
+            routes.refresh(&statuses, *view.leads.borrow());
         }),
         model: Some(Arc::new(move || model(&for_model))),
     }

@@ -8,20 +8,13 @@ use crate::model::diagnostics::Kind;
 use crate::snapshot::pods::Pod;
 use crate::snapshot::{Evidence, Object, ObjectName, Snapshot};
 
+use super::EVIDENCE;
 use super::index::{Change, Index};
 use super::kept::{Read, name_of};
 use super::secrets::Secrets;
 use super::statuses::Statuses;
 use super::stream::{Message, Said};
 use super::watches::{WatchName, WatchState, Watches};
-
-/// Without all of these, nothing is concluded from what is not there.
-const EVIDENCE: [Kind; 4] = [
-    Kind::Pod,
-    Kind::Deployment,
-    Kind::StatefulSet,
-    Kind::DaemonSet,
-];
 
 /// Objects that have not changed stay the same `Arc` from one snapshot to the next.
 #[derive(Debug)]
