@@ -157,14 +157,8 @@ impl Place<'_, '_> {
 
     /// The pods' port that the Service names, by number or by a name of theirs.
     fn target_port(&self) -> Port {
-        let target = self.port().and_then(|(_, port)| port.target_port.as_ref());
-        // As the API server reads it: what is 0 or empty is not given.
-        let given = |port: &Port| match port {
-            Port::Number(number) => *number != 0,
-            Port::Name(name) => !name.is_empty(),
-        };
         let same = || Port::Number(i32::from(self.upstream.service_port));
-        target.map(Port::from).filter(given).unwrap_or_else(same)
+        self.port().map_or_else(same, |(_, port)| target_of(port))
     }
 
     fn target_field(&self) -> String {
@@ -173,6 +167,16 @@ impl Place<'_, '_> {
             None => "spec.ports".to_owned(),
         }
     }
+}
+
+/// Where a port of a Service leads, as the API server reads it: what is 0 or empty is not given.
+fn target_of(port: &ServicePort) -> Port {
+    let given = |port: &Port| match port {
+        Port::Number(number) => *number != 0,
+        Port::Name(name) => !name.is_empty(),
+    };
+    let target = port.target_port.as_ref().map(Port::from);
+    target.filter(given).unwrap_or(Port::Number(port.port))
 }
 
 #[cfg(test)]

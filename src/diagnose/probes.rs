@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use super::Place;
 use super::matching::{Revision, Seat};
+use super::{Place, target_of};
 use crate::model::Protocol;
 use crate::model::diagnostics::{Diagnostic, Severity, pods};
 use crate::model::names::shown;
@@ -147,10 +147,8 @@ impl Place<'_, '_> {
     fn leads_to(&self, number: i32) -> bool {
         let spec = self.service.spec.as_ref();
         let ports = spec.and_then(|spec| spec.ports.as_deref());
-        ports.unwrap_or_default().iter().any(|port| {
-            let target = port.target_port.as_ref().map(Port::from);
-            target.unwrap_or(Port::Number(port.port)) == Port::Number(number)
-        })
+        let mut ports = ports.unwrap_or_default().iter();
+        ports.any(|port| target_of(port) == Port::Number(number))
     }
 
     /// Readiness is on a port that is declared, and the route's is declared nowhere.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::Place;
-use super::matching::Seat;
 use crate::model::diagnostics::{Diagnostic, endpoints, pods};
 use crate::model::names::shown;
 use crate::snapshot::containers::{Container, Probe, Role};
@@ -159,7 +158,7 @@ impl Place<'_, '_> {
                 consequence,
             ),
             Trouble::Unscheduled(class) => pods::unscheduled(
-                Seat::at(&seat, "containers"),
+                seat.at("containers"),
                 share,
                 class.as_str(),
                 name,
