@@ -25,7 +25,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 
 use crate::api::route_health::{ConditionStatus, RouteHealth, RouteHealthStatus};
 use crate::model::Model;
-use crate::model::diagnostics::{self, Code, Diagnostic, Kind, ObjectRef, Severity};
+use crate::model::diagnostics::{Code, Diagnostic, Kind, ObjectRef, Severity, Stage};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 
@@ -138,8 +138,7 @@ impl ConditionType {
     }
 
     /// Where findings make it False.
-    fn stage(self) -> Option<diagnostics::Stage> {
-        use diagnostics::Stage;
+    fn stage(self) -> Option<Stage> {
         match self {
             Self::Accepted => Some(Stage::Accepted),
             Self::ResolvedRefs => Some(Stage::ResolvedRefs),
@@ -153,10 +152,10 @@ impl ConditionType {
 
 /// What is said of one stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Verdict {
-    status: ConditionStatus,
-    reason: &'static str,
-    message: String,
+pub struct Verdict {
+    pub status: ConditionStatus,
+    pub reason: &'static str,
+    pub message: String,
 }
 
 impl Verdict {
@@ -221,18 +220,9 @@ pub fn objections(seen: &Seen<'_>, healths: &BTreeMap<ObjectRef, &RouteHealth>) 
     findings
 }
 
-/// What is said of one stage of a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stage {
-    pub kind: ConditionType,
-    pub status: ConditionStatus,
-    pub reason: &'static str,
-    pub message: String,
-}
-
 /// The stages of one route, which stands in this field of an Ingress; empty where there is none. What
 /// proxies run is not asked.
-pub fn stages(seen: &Seen<'_>, ingress: &ObjectRef, field: &str) -> Vec<Stage> {
+pub fn stages(seen: &Seen<'_>, ingress: &ObjectRef, field: &str) -> Vec<(ConditionType, Verdict)> {
     let index = Index::new(seen);
     let Some((ingress, subject)) = seen.ingresses.get_key_value(ingress) else {
         return Vec::new();
@@ -242,16 +232,7 @@ pub fn stages(seen: &Seen<'_>, ingress: &ObjectRef, field: &str) -> Vec<Stage> {
         return Vec::new();
     };
     let row = index.row(ingress, entry);
-    let told = ConditionType::STAGES.map(|kind| {
-        let verdict = row.verdict(kind);
-        Stage {
-            kind,
-            status: verdict.status,
-            reason: verdict.reason,
-            message: verdict.message.clone(),
-        }
-    });
-    told.into()
+    ConditionType::STAGES.into_iter().zip(row.stages).collect()
 }
 
 /// How an Ingress is named among findings.

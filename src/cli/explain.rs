@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -27,18 +28,18 @@ use super::report::{Report, colour};
 use super::{FINDINGS, GOOD};
 use crate::diagnose::{self, diagnose};
 use crate::explain::request::RequestError;
-use crate::explain::{Explanation, Header, Outcome, Request, Url, explain, findings};
+use crate::explain::{Explanation, Header, Request, Url, Way, explain, findings};
 use crate::model::Model;
 use crate::model::diagnostics::{Code, Diagnostic, ObjectRef};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
 use crate::render::{Capabilities, ProxyKind, unsupported};
 use crate::snapshot::Snapshot;
+use crate::source::cluster::Statuses;
 use crate::source::folder::{Folder, Manifests};
 use crate::translate::{tallies, translate};
 
 use ask::Said;
-use stages::Healths;
 
 #[derive(Debug, Args)]
 pub struct ExplainArgs {
@@ -115,12 +116,12 @@ pub fn run(args: &ExplainArgs) -> anyhow::Result<u8> {
 }
 
 fn explain_url(args: &ExplainArgs, url: &Url) -> anyhow::Result<u8> {
-    let (folder, healths) = match args.paths.as_slice() {
+    let (folder, statuses) = match args.paths.as_slice() {
         [] => in_cluster::read(&args.connect, &args.namespaces)?,
-        paths => (Manifests::open(paths)?.read(), Healths::default()),
+        paths => (Manifests::open(paths)?.read(), Arc::default()),
     };
     let built = Built {
-        healths,
+        statuses,
         ..build(args, &folder)?
     };
     let model = &built.model;
@@ -138,10 +139,7 @@ fn explain_url(args: &ExplainArgs, url: &Url) -> anyhow::Result<u8> {
         &built.diagnostics,
         &built.behind,
     );
-    let last = explanation.then.as_deref().unwrap_or(&explanation);
-    let is_expected = upstreams(last).all(|name| built.expected.contains_key(name));
-    let is_forwarded = matches!(last.outcome, Outcome::Forwarded(_));
-    let works = explanation.works() || (is_forwarded && is_expected);
+    let works = built.works(&explanation);
     let stages = stages::lines(&built, &explanation);
     let report = Report::new(&concerning, &folder.locations);
     let mut out = std::io::stdout().lock();
@@ -202,23 +200,27 @@ struct Built {
     tallies: BTreeMap<UpstreamName, Tally>,
     expected: Expected,
     behind: diagnose::Findings,
-    /// With their statuses; of a folder there are none.
-    healths: Healths,
+    /// What a cluster says; nothing, of a folder.
+    statuses: Arc<Statuses>,
 }
 
 /// Upstreams whose endpoints come when these manifests are applied, and what makes them.
 type Expected = BTreeMap<UpstreamName, Vec<ObjectRef>>;
 
-/// Where a request may go.
-fn upstreams(explanation: &Explanation) -> impl Iterator<Item = &UpstreamName> {
-    let forwarded = match &explanation.outcome {
-        Outcome::Forwarded(forwarded) => Some(forwarded),
-        _ => None,
-    };
-    forwarded
-        .into_iter()
-        .flat_map(|forwarded| &forwarded.ways)
-        .map(|way| &way.name)
+impl Built {
+    /// Whether the URL works, or will when these manifests are applied.
+    fn works(&self, explanation: &Explanation) -> bool {
+        let last = explanation.then.as_deref().unwrap_or(explanation);
+        let ways = last.outcome.ways();
+        let is_expected = |way: &Way| self.expected.contains_key(&way.name);
+        explanation.works() || (!ways.is_empty() && ways.iter().all(is_expected))
+    }
+}
+
+/// `Deployment shop/web makes the pods`.
+fn made_by(makers: &[ObjectRef]) -> String {
+    let makers: Vec<String> = makers.iter().map(ToString::to_string).collect();
+    format!("{} makes the pods", makers.join(", "))
 }
 
 fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
@@ -246,7 +248,7 @@ fn build(args: &ExplainArgs, folder: &Folder) -> anyhow::Result<Built> {
         tallies,
         expected,
         behind,
-        healths: Healths::default(),
+        statuses: Arc::default(),
     })
 }
 

@@ -32,6 +32,12 @@ pub fn spec(ingress: &str) -> RouteHealthSpec {
     }
 }
 
+/// Whether Vigie has made it, whichever installation.
+pub fn is_generated(health: &RouteHealth) -> bool {
+    let labels = health.metadata.labels.as_ref();
+    labels.is_some_and(|labels| labels.contains_key(GENERATED_LABEL))
+}
+
 /// Whose a RouteHealth is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Author {

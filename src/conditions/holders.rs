@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::Claim;
 use super::entries::{Entry, entries};
+use super::generated::is_generated;
 use super::stages::{Index, Row};
-use crate::api::GENERATED_LABEL;
 use crate::api::route_health::check::violations;
 use crate::api::route_health::{PathType, RouteHealth, RouteSelector};
 use crate::model::diagnostics::ObjectRef;
@@ -132,8 +132,7 @@ fn selects(health: &RouteHealth, ingress: &Ingress) -> bool {
 /// How specifically a RouteHealth asks for a route of an Ingress that it is about; less is more.
 fn level(health: &RouteHealth, entry: &Entry) -> Option<u8> {
     let narrowed = &health.spec.routes;
-    let labels = health.metadata.labels.as_ref();
-    let generated = labels.is_some_and(|labels| labels.contains_key(GENERATED_LABEL));
+    let generated = is_generated(health);
     let by_reference = health.spec.target_ref.is_some();
     if narrowed.is_empty() || entry.is_placeholder {
         return Some(match (generated, by_reference) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::networking::v1::Ingress;
 
+use super::generated::is_generated;
 use super::holders::Share;
 use super::programmed::{Programmed, programmed};
 use super::stages::{DECISIVE, Index, Row};
@@ -14,7 +15,7 @@ use crate::api::route_health::check::violations;
 use crate::api::route_health::{
     Condition, ConditionStatus, RouteHealth, RouteHealthStatus, Summary,
 };
-use crate::api::{GENERATED_LABEL, annotations_digest, is_health_annotation};
+use crate::api::{annotations_digest, is_health_annotation};
 use crate::model::diagnostics::{Code, Diagnostic, ObjectRef, Severity, Stage, targets};
 use crate::model::names::UpstreamName;
 use crate::model::tally::Tally;
@@ -119,8 +120,7 @@ fn tell_overridden(
     health: &RouteHealth,
     share: &mut Share<'_>,
 ) {
-    let labels = health.metadata.labels.as_ref();
-    if labels.is_some_and(|labels| labels.contains_key(GENERATED_LABEL)) {
+    if is_generated(health) {
         return;
     }
     for row in &mut share.rows {
@@ -173,11 +173,12 @@ fn rejection(
     health: &RouteHealth,
     share: &Share<'_>,
 ) -> Option<Diagnostic> {
-    if let Some(violation) = violations(&health.spec).first() {
-        return Some(targets::invalid(name, violation.field, &violation.message));
-    }
+    // One that breaks a rule holds nothing.
     if !share.rows.is_empty() {
         return None;
+    }
+    if let Some(violation) = violations(&health.spec).first() {
+        return Some(targets::invalid(name, violation.field, &violation.message));
     }
     if let Some((route, holder)) = share.lost.first() {
         return Some(targets::conflicted(name, route, &holder.name));
@@ -292,11 +293,8 @@ fn object_conditions(
         Some(_) => first_broken(&stages).cloned(),
         None => broken_row(share),
     };
-    let degraded = || in_order(share).into_iter().find_map(|row| degraded(row));
-    let healthy = broken.unwrap_or_else(|| match without_fault(&stages) {
-        good if good.status == ConditionStatus::True => degraded().unwrap_or(good),
-        unknown => unknown,
-    });
+    let degraded = || in_order(share).into_iter().find_map(degraded);
+    let healthy = broken.unwrap_or_else(|| without_fault(&stages, degraded));
     let standing = writer.standing.map_or(&[][..], |status| &status.conditions);
     let all = std::iter::once((ConditionType::Healthy, healthy))
         .chain(ConditionType::STAGES.into_iter().zip(stages));
@@ -307,10 +305,7 @@ fn object_conditions(
 /// The verdict over a route as a whole.
 pub(super) fn healthy(row: &Row<'_>) -> Verdict {
     let broken = first_broken(&row.stages).cloned();
-    broken.unwrap_or_else(|| match without_fault(&row.stages) {
-        good if good.status == ConditionStatus::True => degraded(row).unwrap_or(good),
-        unknown => unknown,
-    })
+    broken.unwrap_or_else(|| without_fault(&row.stages, || degraded(row)))
 }
 
 /// It works, and some of what stands behind it does not.
@@ -329,12 +324,12 @@ fn first_broken(stages: &[Verdict]) -> Option<&Verdict> {
     stages.iter().find(|verdict| verdict.is_false())
 }
 
-/// Nothing is False: what is not known yet, or that all is well.
-fn without_fault(stages: &[Verdict]) -> Verdict {
+/// Nothing is False: what is not known yet, what does not work of it all the same, or that all is well.
+fn without_fault(stages: &[Verdict], degraded: impl FnOnce() -> Option<Verdict>) -> Verdict {
     let mut decisive = stages.iter().take(DECISIVE);
     match decisive.find(|verdict| verdict.status == ConditionStatus::Unknown) {
         Some(unknown) => unknown.clone(),
-        None => Verdict::good("Healthy"),
+        None => degraded().unwrap_or_else(|| Verdict::good("Healthy")),
     }
 }
 

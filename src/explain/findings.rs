@@ -106,10 +106,8 @@ fn no_route(explanation: &Explanation) -> Diagnostic {
 
 /// Where the request may go, over all redirects.
 fn upstreams(explanation: &Explanation) -> BTreeSet<&UpstreamName> {
-    let mut names = BTreeSet::new();
-    if let Outcome::Forwarded(forwarded) = &explanation.outcome {
-        names.extend(forwarded.ways.iter().map(|way| &way.name));
-    }
+    let ways = explanation.outcome.ways().iter();
+    let mut names: BTreeSet<&UpstreamName> = ways.map(|way| &way.name).collect();
     if let Some(then) = &explanation.then {
         names.extend(upstreams(then));
     }

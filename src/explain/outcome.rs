@@ -55,6 +55,14 @@ pub struct Forwarded {
 }
 
 impl Outcome {
+    /// Where the request may go; empty where it goes nowhere.
+    pub fn ways(&self) -> &[Way] {
+        match self {
+            Self::Forwarded(forwarded) => &forwarded.ways,
+            _ => &[],
+        }
+    }
+
     pub fn works(&self) -> bool {
         match self {
             Self::ToHttps { .. } | Self::Redirected { .. } => true,

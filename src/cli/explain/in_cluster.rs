@@ -1,25 +1,31 @@
 //! The objects of a cluster, once: what a controller would build of at this moment.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use tokio::time::timeout;
 
-use super::stages::Healths;
 use crate::cli::connect::{ConnectArgs, client};
 use crate::cli::runtime::one_thread;
-use crate::source::cluster::{Namespaces, Settings, Watches, watch};
+use crate::source::cluster::{Namespaces, Settings, Statuses, Watches, watch};
 use crate::source::folder::Folder;
 
 /// What a large cluster may take to list.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub fn read(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<(Folder, Healths)> {
+pub fn read(
+    connect: &ConnectArgs,
+    namespaces: &[String],
+) -> anyhow::Result<(Folder, Arc<Statuses>)> {
     one_thread()?.block_on(look(connect, namespaces))
 }
 
-async fn look(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<(Folder, Healths)> {
+async fn look(
+    connect: &ConnectArgs,
+    namespaces: &[String],
+) -> anyhow::Result<(Folder, Arc<Statuses>)> {
     let client = client(connect.config().await?)?;
     let names: BTreeSet<String> = namespaces.iter().cloned().collect();
     let namespaces = match names.is_empty() {
@@ -48,8 +54,8 @@ async fn look(connect: &ConnectArgs, namespaces: &[String]) -> anyhow::Result<(F
     let snapshot = snapshots.borrow().as_ref().clone();
     let mut folder = Folder::default();
     folder.snapshot = snapshot;
-    let healths = cluster.statuses.borrow().route_healths.as_ref().clone();
-    Ok((folder, healths))
+    let statuses = cluster.statuses.borrow().clone();
+    Ok((folder, statuses))
 }
 
 /// A required watch that cannot deliver, and why.

@@ -1,21 +1,38 @@
 //! What objects decide of the route that takes a request, stage by stage, as its RouteHealth tells it.
 
-use std::collections::BTreeMap;
-
-use super::Built;
+use super::{Built, made_by};
 use crate::api::route_health::{ConditionStatus, RouteHealth};
 use crate::cli::judged::seen;
-use crate::conditions::{ConditionType, Stage, stages};
+use crate::conditions::{ConditionType, Verdict, stages};
 use crate::explain::Explanation;
 use crate::model::Endpoints;
 use crate::model::diagnostics::Kind;
+use crate::model::tally::Tally;
 
 /// A stage and what there is to say of it.
 pub struct Line {
     pub label: &'static str,
-    /// None where it is not known.
-    pub good: Option<bool>,
+    pub status: ConditionStatus,
     pub words: String,
+}
+
+impl Line {
+    /// `good` is what there is to say where it is True.
+    fn of(
+        kind: ConditionType,
+        status: ConditionStatus,
+        (reason, message): (&str, &str),
+        good: impl FnOnce() -> String,
+    ) -> Self {
+        Self {
+            label: kind.as_str(),
+            status,
+            words: match status {
+                ConditionStatus::True => good(),
+                _ => format!("{reason}: {message}"),
+            },
+        }
+    }
 }
 
 /// Empty where no route of an Ingress takes the request.
@@ -36,41 +53,30 @@ pub fn lines(built: &Built, explanation: &Explanation) -> Vec<Line> {
         built.behind.clone(),
     );
     let told = stages(&seen, object, route.origin.field.as_str());
-    let told = told.into_iter().filter_map(|stage| match stage.kind {
-        ConditionType::Programmed if stage.status != ConditionStatus::False => {
-            programmed(built, &object.namespace, &object.name)
+    let told = told.into_iter().filter_map(|(kind, verdict)| {
+        let is_false = verdict.status == ConditionStatus::False;
+        match kind {
+            ConditionType::Programmed if !is_false => {
+                programmed(built, &object.namespace, &object.name)
+            }
+            ConditionType::ProbePassing | ConditionType::PrefixServed if !is_false => None,
+            ConditionType::EndpointsReady if is_false => {
+                Some(meant(built, last).unwrap_or_else(|| line(built, last, kind, &verdict)))
+            }
+            _ => Some(line(built, last, kind, &verdict)),
         }
-        ConditionType::ProbePassing | ConditionType::PrefixServed
-            if stage.status != ConditionStatus::False =>
-        {
-            None
-        }
-        ConditionType::EndpointsReady if stage.status == ConditionStatus::False => {
-            Some(meant(built, last).unwrap_or_else(|| line(built, last, &stage)))
-        }
-        _ => Some(line(built, last, &stage)),
     });
     told.collect()
 }
 
-fn line(built: &Built, explanation: &Explanation, stage: &Stage) -> Line {
-    let good = match stage.status {
-        ConditionStatus::True => Some(true),
-        ConditionStatus::False => Some(false),
-        ConditionStatus::Unknown => None,
-    };
-    let words = match (good, stage.kind) {
-        (Some(true), ConditionType::Accepted) => accepted(explanation),
-        (Some(true), ConditionType::ResolvedRefs) => resolved(built, explanation),
-        (Some(true), ConditionType::EndpointsReady) => endpoints(built, explanation),
-        (Some(true), _) => stage.reason.to_owned(),
-        _ => format!("{}: {}", stage.reason, stage.message),
-    };
-    Line {
-        label: stage.kind.as_str(),
-        good,
-        words,
-    }
+fn line(built: &Built, explanation: &Explanation, kind: ConditionType, told: &Verdict) -> Line {
+    let words = (told.reason, told.message.as_str());
+    Line::of(kind, told.status, words, || match kind {
+        ConditionType::Accepted => accepted(explanation),
+        ConditionType::ResolvedRefs => resolved(explanation),
+        ConditionType::EndpointsReady => endpoints(built, explanation),
+        _ => told.reason.to_owned(),
+    })
 }
 
 fn accepted(explanation: &Explanation) -> String {
@@ -80,10 +86,10 @@ fn accepted(explanation: &Explanation) -> String {
     }
 }
 
-fn resolved(built: &Built, explanation: &Explanation) -> String {
-    let upstreams = super::upstreams(explanation);
-    let upstreams = upstreams.filter_map(|name| built.model.upstreams.get(name));
-    let mut parts: Vec<String> = upstreams
+fn resolved(explanation: &Explanation) -> String {
+    let ways = explanation.outcome.ways().iter();
+    let mut parts: Vec<String> = ways
+        .filter_map(|way| way.upstream.as_ref())
         .map(|upstream| match (upstream.port, &upstream.endpoints) {
             (_, Endpoints::Name { name, .. }) => format!("Service {} is {name}", upstream.label),
             (Some(port), _) => format!("Service {} -> targetPort {port}", upstream.label),
@@ -99,31 +105,26 @@ fn resolved(built: &Built, explanation: &Explanation) -> String {
 }
 
 fn endpoints(built: &Built, explanation: &Explanation) -> String {
-    let tallies = super::upstreams(explanation).filter_map(|name| built.tallies.get(name));
-    let (mut ready, mut all) = (0, 0);
-    for tally in tallies {
-        ready += tally.ready;
-        all += tally.total();
-    }
-    match all {
+    let ways = explanation.outcome.ways().iter();
+    let mut all = Tally::default();
+    ways.filter_map(|way| built.tallies.get(&way.name))
+        .for_each(|tally| all.add(*tally));
+    match all.total() {
         0 => "no endpoints are needed".to_owned(),
-        _ => format!("{ready} of {all} endpoints are ready"),
+        total => format!("{} of {total} endpoints are ready", all.ready),
     }
 }
 
 /// The pods that come when these manifests are applied.
 fn meant(built: &Built, explanation: &Explanation) -> Option<Line> {
     let mut makers = Vec::new();
-    for name in super::upstreams(explanation) {
-        makers.extend(built.expected.get(name)?.iter().map(ToString::to_string));
+    for way in explanation.outcome.ways() {
+        makers.extend_from_slice(built.expected.get(&way.name)?);
     }
     (!makers.is_empty()).then(|| Line {
         label: ConditionType::EndpointsReady.as_str(),
-        good: None,
-        words: format!(
-            "not known from manifests; {} makes the pods",
-            makers.join(", ")
-        ),
+        status: ConditionStatus::Unknown,
+        words: format!("not known from manifests; {}", made_by(&makers)),
     })
 }
 
@@ -134,23 +135,14 @@ fn programmed(built: &Built, namespace: &str, ingress: &str) -> Option<Line> {
         health.metadata.namespace.as_deref() == Some(namespace)
             && target.is_some_and(|target| target.name == ingress)
     };
-    let health = built.healths.values().map(AsRef::as_ref).find(names_it)?;
-    let label = ConditionType::Programmed.as_str();
+    let healths = built.statuses.route_healths.values();
+    let health = healths.map(AsRef::as_ref).find(names_it)?;
+    let kind = ConditionType::Programmed;
     let conditions = &health.status.as_ref()?.conditions;
     let told = conditions
         .iter()
-        .find(|condition| condition.type_ == label)?;
-    let good = match told.status {
-        ConditionStatus::True => Some(true),
-        ConditionStatus::False => Some(false),
-        ConditionStatus::Unknown => None,
-    };
-    let words = match good {
-        Some(true) => told.message.clone(),
-        _ => format!("{}: {}", told.reason, told.message),
-    };
-    Some(Line { label, good, words })
+        .find(|condition| condition.type_ == kind.as_str())?;
+    let words = (told.reason.as_str(), told.message.as_str());
+    let good = || told.message.clone();
+    Some(Line::of(kind, told.status, words, good))
 }
-
-/// RouteHealths with their statuses, by namespace and name.
-pub type Healths = BTreeMap<crate::snapshot::ObjectName, std::sync::Arc<RouteHealth>>;

@@ -99,7 +99,7 @@ fn explained(args: &[&str]) -> Explained {
         text: text::text(&built.model, &explanation, &built.expected, &stages, &[])
             + &sentence::sentence(&explanation, &built.expected),
         findings: findings.iter().map(|f| f.code.as_str()).collect(),
-        works: explanation.works(),
+        works: built.works(&explanation),
     }
 }
 
@@ -186,6 +186,7 @@ fn an_exact_path_above_the_one_asked_for_is_told() {
 fn endpoints_that_workloads_will_bring_are_not_missed() {
     let made = explained(&["https://shop.example.com/made"]);
     assert_eq!(made.findings, ["RH212"], "no certificate is its own");
+    assert!(made.works, "it will");
     for part in [
         "     Endpoints  none in these manifests; Deployment default/maker makes the pods",
         "This URL will reach default/made:80 by Ingress default/shop.",

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::Expected;
 use super::ask::{Agreement, Said};
 use super::stages::Line;
+use super::{Expected, made_by};
+use crate::api::route_health::ConditionStatus;
 use crate::cli::report::printable;
 use crate::explain::{
     Access, Candidate, Explanation, Forwarded, HostState, Outcome, Place, RouteStep, Scheme,
@@ -68,10 +69,10 @@ pub fn text(
         lines.0.push('\n');
     }
     for stage in stages {
-        let mark = match stage.good {
-            Some(true) => Mark::Good,
-            Some(false) => Mark::Bad,
-            None => Mark::Plain,
+        let mark = match stage.status {
+            ConditionStatus::True => Mark::Good,
+            ConditionStatus::False => Mark::Bad,
+            ConditionStatus::Unknown => Mark::Plain,
         };
         lines.step(mark, &format!("{:<14}", stage.label), &stage.words);
     }
@@ -234,10 +235,8 @@ fn outcome(lines: &mut Lines, explanation: &Explanation, expected: &Expected) {
         }
         Outcome::Forwarded(forwarded) => {
             forward(lines, explanation, forwarded);
-            forwarded
-                .ways
-                .iter()
-                .for_each(|each| way(lines, each, expected));
+            let ways = forwarded.ways.iter();
+            ways.for_each(|each| way(lines, each, expected));
         }
     }
 }
@@ -351,11 +350,7 @@ fn way(lines: &mut Lines, way: &Way, expected: &Expected) {
     lines.step(Mark::Good, "Upstream", &what);
     let (mark, what) = match expected.get(&way.name).filter(|_| !way.has_endpoint()) {
         Some(makers) => {
-            let makers: Vec<String> = makers.iter().map(ToString::to_string).collect();
-            let what = format!(
-                "none in these manifests; {} makes the pods",
-                makers.join(", ")
-            );
+            let what = format!("none in these manifests; {}", made_by(makers));
             (Mark::Plain, what)
         }
         None => endpoints(&upstream.endpoints),
