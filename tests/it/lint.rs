@@ -58,6 +58,11 @@ impl Here {
 fn vigie(directory: &Path, args: &[&str], input: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vigie"));
     command.args(args).current_dir(directory);
+    fed(&mut command, input)
+}
+
+/// Runs a command with a text as its input.
+pub fn fed(command: &mut Command, input: &str) -> Output {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,6 +1,6 @@
 //! The command itself: exit codes, JSON, and what proxies that run say to it.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -8,6 +8,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use vigie::render::ProxyKind;
 
+use crate::lint::fed;
 use crate::serve::free;
 
 const MANIFESTS: &str = "
@@ -49,14 +50,7 @@ impl Here {
 
     fn explain(&self, args: &[&str]) -> Output {
         let mut command = self.vigie(&[&["explain"], args, &["-"]].concat());
-        command.stdin(Stdio::piped());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("it starts");
-        let mut stdin = child.stdin.take().expect("its input");
-        // It may end before it has read, which is for its output to tell.
-        let _ = stdin.write_all(with_regex().as_bytes());
-        drop(stdin);
-        child.wait_with_output().expect("it ends")
+        fed(&mut command, &with_regex())
     }
 
     fn run(&self, proxy: ProxyKind) -> (Running, String) {
